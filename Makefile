@@ -1,0 +1,67 @@
+# Every command of the house. On a fresh machine only Python 3.11, Java 17 and Maven are needed: the first target
+# that needs it makes .venv from the hashed lock and installs the project into it.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := schemas streams connectors ops
+WORKERS ?= 2
+
+.PHONY: help demo test long check bench up down generate lock clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)  ## publish real crossings, kill workers meanwhile, compare the table with the published one (KEEP=1: leave it running)
+	$(BIN)/migex demo $(if $(KEEP),--keep)
+
+test: $(STAMP)  ## every test that takes seconds, on a real Kafka too (under 15 minutes)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not long'
+
+long: $(STAMP)  ## the tests that take minutes: repeated kills, large random histories
+	$(BIN)/python -m pytest -m long --timeout 3600
+
+check: $(STAMP)  ## style, types, layers, generated files, containers, alert rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/python -m ops.prometheus
+	@if command -v promtool > /dev/null; then \
+	  promtool check config ops/prometheus/prometheus.yml; \
+	  promtool test rules ops/prometheus/rules_test.yml; \
+	else \
+	  echo 'promtool is not installed (Debian: prometheus): alert rules were not tried'; \
+	fi
+
+bench: $(STAMP)  ## measured comparisons: doors against plain encoding, the three agents on a loaded inbox
+	$(BIN)/python -m bench
+
+up: $(STAMP)  ## start the whole system on this machine, and show it
+	$(BIN)/migex up
+
+down: $(STAMP)  ## stop what `make up` started
+	$(BIN)/migex down
+
+generate: $(STAMP)  ## make what is made from something else: models, settings page, error page, dashboard
+	$(BIN)/python -m schemas.generate
+
+lock: $(STAMP)  ## resolve the dependencies again, with hashes and without any index address
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+
+clean:  ## forget the virtual environment, caches and builds; data in .migex stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,1 @@
+"""The hands: the command line, settings, the local broker, the supervisor, telemetry."""

@@ -1,0 +1,49 @@
+"""The core of a record: the few values that linking, histories and tables need, made once by the door.
+
+A msgpack array, because reading it takes under a microsecond where a full Avro decode takes 11 to 20.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+KEY_SIZE = 17
+"""Bytes of one link key: its kind, then 16 bytes of HMAC-SHA-256."""
+
+PERSONAL_NO, DOCUMENT, NAME = 1, 2, 3
+"""Kinds of link keys, strongest first."""
+
+
+class Core(NamedTuple):
+    """What a record says, without identity (law L8)."""
+
+    day: int  # local day of the happening, days since 1970-01-01 in the convention's time zone
+    at: int  # instant of the happening, ms since 1970-01-01T00:00Z
+    keys: bytes  # link keys one after another, `KEY_SIZE` bytes each, ascending
+    birth: int  # yyyymmdd or yyyy0000; 0: unknown
+    sex: int  # ISO 5218: 0 unknown, 1 male, 2 female, 9 not applicable
+    citizenship: tuple[str, ...]  # ISO 3166-1 alpha-3, or XXA, XXB, XXC, XXX; the first one counts
+    codes: tuple[str | int | bytes | None, ...]  # the family's core fields, in the contract's order
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(
+    tuple[int, int, bytes, int, int, tuple[str, ...], tuple[Any, ...]]
+)
+
+
+def encode(core: Core) -> bytes:
+    """Return the core as msgpack."""
+    return _encoder.encode(tuple(core))
+
+
+def decode(data: bytes) -> Core:
+    """Read a core; raises msgspec.DecodeError or ValidationError for bytes of another shape."""
+    return Core._make(_decoder.decode(data))
+
+
+def link_keys(keys: bytes) -> list[bytes]:
+    """Return the single link keys of a core's `keys`."""
+    return [keys[i : i + KEY_SIZE] for i in range(0, len(keys), KEY_SIZE)]

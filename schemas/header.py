@@ -1,0 +1,74 @@
+"""The packed header of a record: what deduplication reads, without decoding anything else.
+
+One fixed-size struct per record serves the inbox and the log alike; big-endian, so that versions
+compare as bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from hashlib import blake2b
+from typing import NamedTuple
+
+
+class Kind(IntEnum):
+    """What one entry of a frame is."""
+
+    EVENT = 1  # inbox: an accepted delivery of a version of a record
+    REFUSED = 2  # inbox: a delivery that was refused at the door; no body, so that the books know it
+    ASSERT = 3  # log: this version now speaks for the record in this block
+    RETRACT = 4  # log: the record no longer speaks in this block
+
+
+class Op(IntEnum):
+    """What the sender does with the record (conventions, section 9.6)."""
+
+    CREATE = 1
+    CORRECT = 2
+    CANCEL = 3
+
+
+class Header(NamedTuple):
+    """The header of one entry; times are milliseconds since 1970-01-01T00:00Z."""
+
+    kind: int
+    op: int
+    agency: int  # permanent number of the agency, from the convention file; 0: nobody's (refused before it was known)
+    family: int  # permanent number of the event family; 0: unknown (refused)
+    revision: int  # the sender's number of this version, from 1
+    seq: int  # log only: the how-manieth statement about this record this is, from 1
+    block: int  # birth date as yyyymmdd (yyyy0000: only the year is known); 0: none
+    schema_id: int  # permanent id of the contract the event was written under
+    link_key_id: int  # which secret made the link keys
+    body_key_id: int  # which data key seals the body; 0: not sealed
+    recorded_at: int  # when the agency recorded this version
+    accepted_at: int  # when the door accepted the delivery
+    record: bytes  # 16 bytes, see `record_id`
+    digest: bytes  # 16 bytes: keyed digest of the event's canonical content
+    delivery: bytes  # 8 bytes: the same for transport repeats of one delivery
+
+
+_PACKED = struct.Struct(">BBHHIIIIHHqq16s16s8s")
+SIZE = _PACKED.size
+
+
+def pack(headers: Sequence[Header]) -> bytes:
+    """Return the headers as one block of `SIZE` bytes each."""
+    one = _PACKED.pack
+    return b"".join([one(*h) for h in headers])
+
+
+def unpack(data: bytes) -> Iterator[Header]:
+    """Yield the headers of a packed block; raises struct.error when its length is not a multiple of `SIZE`."""
+    return map(Header._make, _PACKED.iter_unpack(data))
+
+
+def record_id(agency: str, family: str, record_no: str) -> bytes:
+    """Return the 16 bytes that name a record: a digest of agency code, family and the agency's own number.
+
+    The family is part of it because agencies number each of their registers from one.
+    """
+    name = "\x1f".join((agency, family, record_no)).encode()
+    return blake2b(name, digest_size=16, person=b"migex-record").digest()

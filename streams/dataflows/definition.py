@@ -1,0 +1,65 @@
+"""What a table is: its dimensions, its measures, and the facts that a person's history states in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from schemas.codelists import CodeLists
+from schemas.conventions import Convention
+from streams.reconcile.happenings import Happening
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One classification of a table; `internal` ones are kept in the cells and summed out of what is published."""
+
+    id: str
+    codelist: str | None = None
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number of a cell; `unit` is a UNIT_MEASURE code: PS persons, ACT acts."""
+
+    id: str
+    unit: str
+
+
+class Fact(NamedTuple):
+    """What a history states that counts once in a table."""
+
+    cell: str  # TABLE|PERIOD|DIMENSION|...
+    record: bytes  # the record that states it; the representative where several report one happening
+    measures: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a table may ask besides the history: the recipient's convention and the code lists."""
+
+    convention: Convention
+    lists: CodeLists
+
+
+FactsOf = Callable[[Sequence[Happening], Rules], Iterable[Fact]]
+"""`facts(history, rules)`: the happenings of one person in event-time order -> the facts they state (law L7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """A statistical table's definition; `freq` is a CL_FREQ code: M, Q, S, A."""
+
+    id: str
+    freq: str
+    families: frozenset[str]
+    dimensions: tuple[Dimension, ...]
+    measures: tuple[Measure, ...]
+    facts: FactsOf
+
+
+def cell(table: str, period: str, *codes: object) -> str:
+    """Return a cell's key; an absent code is `_Z` (SDMX: not applicable)."""
+    return "|".join((table, period, *("_Z" if code is None else str(code) for code in codes)))
