@@ -43,6 +43,10 @@ class Rules:
     convention: Convention
     lists: CodeLists
 
+    def rank(self, family: int, agency: int) -> int:
+        """Return the precedence of an agency's reports of a family; less is better (conventions, 8.4)."""
+        return self.convention.precedence(family, agency)
+
 
 FactsOf = Callable[[Sequence[Happening], Rules], Iterable[Fact]]
 """`facts(history, rules)`: the happenings of one person in event-time order -> the facts they state (law L7)."""

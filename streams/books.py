@@ -1,0 +1,85 @@
+"""The books: how many deliveries had which answer, per agency and family, as absolute counts (law L5).
+
+Two equations hold at every cut: deliveries = refused + duplicate + new_version, and
+new_version = current + superseded + cancelled. Each source of counts writes its own cells, so that a count is
+replaced, never added twice; a reader adds the sources up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from schemas.header import Op
+from streams.fold import View
+
+TABLE = "BOOKS"
+
+ENTRIES = (
+    "deliveries", "refused", "duplicate", "new_version", "conflict",
+    "current", "superseded", "cancelled", "broken_frames",
+    "speaking", "quarantined",
+)  # fmt: skip
+"""Every count there is; the last two are reconcile's own."""
+
+
+class Versioned(Protocol):
+    """What `shares` reads of a version."""
+
+    revision: int
+    recorded_at: int
+    digest: bytes
+    op: int
+
+
+def shares(versions: Sequence[Versioned]) -> dict[str, int]:
+    """Return how one record's versions divide into current, superseded and cancelled."""
+    if not versions:
+        return {}
+    best = max(versions, key=lambda v: (v.revision, v.recorded_at, v.digest))
+    return {("cancelled" if best.op == Op.CANCEL else "current"): 1, "superseded": len(versions) - 1}
+
+
+def cell(agency: int, family: int, entry: str, source: str) -> str:
+    """Return the key of a count in the feed; agency and family by their permanent numbers."""
+    return f"{TABLE}||{agency}|{family}|{entry}|{source}"
+
+
+class Tally:
+    """The counts of one partition, read on first use and written back once a step."""
+
+    def __init__(self, view: View) -> None:
+        """The counts lie in the view under one key, since they are few."""
+        self._view = view
+        stored = view.get(b"@b")
+        self._counts: dict[str, int] = msgspec.msgpack.decode(stored, type=dict[str, int]) if stored else {}
+        self._changed = False
+
+    def add(self, agency: int, family: int, *entries: str, by: int = 1) -> None:
+        """Add to the given counts of an agency and family."""
+        for entry in entries:
+            key = f"{agency}|{family}|{entry}"
+            self._counts[key] = self._counts.get(key, 0) + by
+        self._changed = True
+
+    def move(self, agency: int, family: int, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+        """Replace a record's former shares by its present ones."""
+        for entry in before.keys() | after.keys():
+            change = after.get(entry, 0) - before.get(entry, 0)
+            if change:
+                self.add(agency, family, entry, by=change)
+
+    def notes(self, source: str) -> bytes:
+        """Return the counts as a frame's notes: msgpack list of [cell key, count]."""
+        return msgspec.msgpack.encode([(f"{TABLE}||{key}|{source}", count) for key, count in self._counts.items()])
+
+    def counts(self, source: str) -> dict[str, int]:
+        """Return cell key -> count."""
+        return {f"{TABLE}||{key}|{source}": count for key, count in self._counts.items()}
+
+    def save(self) -> None:
+        """Write the counts back, if any changed."""
+        if self._changed:
+            self._view.put(b"@b", msgspec.msgpack.encode(self._counts))

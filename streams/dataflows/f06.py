@@ -1,0 +1,56 @@
+"""F06: border crossings (MI01, MI02). / Пересечение границы.
+
+Acts are counted, not persons: a person who crosses twice counts twice, a crossing that two agencies report counts
+once (conventions, 2.2 and 7.1). The checkpoint is kept inside and summed out of what is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from schemas.contracts import FAMILIES
+from schemas.periods import period_of
+from streams.dataflows.definition import Dataflow, Dimension, Fact, Measure, Rules, cell
+from streams.reconcile.happenings import Happening
+
+CROSSING = FAMILIES["border.crossing"].id
+
+
+def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
+    """Yield one fact per crossing that was let through, under its month."""
+    let_through = rules.convention.tables[F06.id].universe["result"]
+    for happening in history:
+        crossing = happening.report
+        if crossing.family != CROSSING or crossing.code("result") not in let_through:
+            continue
+        nationality = crossing.core.citizenship[0] if crossing.core.citizenship else "XXX"
+        key = cell(
+            F06.id,
+            period_of(crossing.core.day, F06.freq),
+            crossing.code("direction"),
+            "C" if rules.convention.country_alpha3 in crossing.core.citizenship else "F",
+            rules.lists.area(nationality),
+            crossing.code("section"),
+            crossing.code("mode"),
+            crossing.code("purpose"),
+            crossing.code("checkpoint"),
+        )
+        yield Fact(key, crossing.record, (1,))
+
+
+F06 = Dataflow(
+    id="F06",
+    freq="M",
+    families=frozenset({CROSSING}),
+    dimensions=(
+        Dimension("DIRECTION", "DIR"),
+        Dimension("CITIZEN", "CITIZEN"),
+        Dimension("AREA", "AREA"),
+        Dimension("SECTION", "SECTION"),
+        Dimension("MODE", "MODE"),
+        Dimension("PURP", "PURP"),
+        Dimension("CHECKPOINT", "CHECKPOINT", internal=True),
+    ),
+    measures=(Measure("CROSSINGS", "ACT"),),
+    facts=facts,
+)

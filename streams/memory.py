@@ -1,0 +1,88 @@
+"""Views in memory: a store for replays and tests, and the overlay in which a step reads its own writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from streams.fold import View
+
+
+class Memory:
+    """A key-value store in dictionaries, one per first byte of the key, so that a scan sorts only its own kind."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[bytes, dict[bytes, bytes]] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `View`."""
+        kind = self._kinds.get(key[:1])
+        return None if kind is None else kind.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `View`."""
+        return [self.get(key) for key in keys]
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See `View`."""
+        self._kinds.setdefault(key[:1], {})[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """See `View`."""
+        kind = self._kinds.get(key[:1])
+        if kind is not None:
+            kind.pop(key, None)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `View`."""
+        kind = self._kinds.get(prefix[:1], {})
+        return iter(sorted((key, value) for key, value in kind.items() if key.startswith(prefix)))
+
+    def __len__(self) -> int:
+        return sum(len(kind) for kind in self._kinds.values())
+
+
+class Overlay:
+    """A view on a view: reads fall through, writes stay here until somebody takes `writes` and stores them at once."""
+
+    def __init__(self, below: View) -> None:
+        self._below = below
+        self.writes: dict[bytes, bytes | None] = {}
+        """What was put; None: deleted."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `View`."""
+        if key in self.writes:
+            return self.writes[key]
+        return self._below.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `View`."""
+        writes = self.writes
+        missing = [key for key in keys if key not in writes]
+        if not missing:
+            return [writes[key] for key in keys]
+        below = dict(zip(missing, self._below.get_many(missing), strict=True))
+        return [writes[key] if key in writes else below[key] for key in keys]
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See `View`."""
+        self.writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """See `View`."""
+        self.writes[key] = None
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `View`."""
+        merged: dict[bytes, bytes | None] = dict(self._below.scan(prefix))
+        merged.update((key, value) for key, value in self.writes.items() if key.startswith(prefix))
+        return iter(sorted((key, value) for key, value in merged.items() if value is not None))
+
+    def commit(self) -> None:
+        """Write everything into the view below; only where that one needs no atomicity (memory)."""
+        for key, value in self.writes.items():
+            if value is None:
+                self._below.delete(key)
+            else:
+                self._below.put(key, value)
+        self.writes.clear()

@@ -1,0 +1,1 @@
+"""Reconcile: linking, histories and the facts they state. Entry: `streams.reconcile.fold.Reconcile`."""

@@ -1,0 +1,105 @@
+"""Cells of one partition: what all histories here state, counted; and what changed since the last cut.
+
+A cell keeps the number of its facts, the sums of their measures, and per cause how many facts were stated and
+withdrawn since ever. All absolute, so that a reader may take any value twice or skip one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from streams.dataflows.definition import Fact
+from streams.fold import View
+
+CAUSES = ("on-time", "late", "correction", "cancellation", "link")
+"""Why facts come and go: recorded by the period's due day; recorded after it; a new version of the record; its
+cancellation; another record made or broke a link, or became the representative."""
+
+Value = tuple[int, list[int], dict[str, list[int]]]
+"""A cell's value: facts, sum of each measure, cause -> [stated, withdrawn]."""
+
+_decode = msgspec.msgpack.Decoder(Value).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def decode_value(data: bytes) -> Value:
+    """Read a cell's value."""
+    return _decode(data)
+
+
+class Cells:
+    """The cells that one step changes."""
+
+    def __init__(self, view: View, closed: int) -> None:
+        """`closed` is the last tick that closed here: changes are listed under it until the next one closes."""
+        self._view = view
+        self._closed = closed
+        self._changes: dict[str, Value] = {}
+
+    def state(self, fact: Fact, cause: str, sign: int) -> None:
+        """Count a fact in (`sign` 1) or out (-1)."""
+        change = self._changes.get(fact.cell)
+        if change is None:
+            change = self._changes[fact.cell] = (0, [0] * len(fact.measures), {})
+        facts, measures, causes = change
+        for i, amount in enumerate(fact.measures):
+            measures[i] += sign * amount
+        causes.setdefault(cause, [0, 0])[sign < 0] += 1
+        self._changes[fact.cell] = (facts + sign, measures, causes)
+
+    def set_count(self, cell: str, count: int) -> None:
+        """Set a cell that is told by absolute value (the books)."""
+        key = b"v" + cell.encode()
+        value = _encode((1, [count], {}))
+        if self._view.get(key) != value:
+            self._view.put(key, value)
+            self._view.put(self._dirty(cell), b"")
+
+    def flush(self) -> None:
+        """Add the step's changes to the cells and list them as changed."""
+        names = list(self._changes)
+        stored = self._view.get_many([b"v" + name.encode() for name in names])
+        for name, old in zip(names, stored, strict=True):
+            value = self._changes[name]
+            self._view.put(b"v" + name.encode(), _encode(value if old is None else _sum(_decode(old), value)))
+            self._view.put(self._dirty(name), b"")
+        self._changes.clear()
+
+    def take_changed(self, tick: int) -> list[tuple[str, Value]]:
+        """Return the cells that changed since the last cut and begin a new list; call after `flush`."""
+        listed = [key for key, _ in self._view.scan(self._dirty(""))]
+        names = [key[9:].decode() for key in listed]
+        values = self._view.get_many([b"v" + key[9:] for key in listed])
+        for key in listed:
+            self._view.delete(key)
+        self._closed = tick
+        return [(name, _decode(value)) for name, value in zip(names, values, strict=True) if value is not None]
+
+    def _dirty(self, name: str) -> bytes:
+        # the list's own key holds the cut, so that a scan never walks over the tombstones of earlier cuts
+        return b"d" + self._closed.to_bytes(8, "big") + name.encode()
+
+
+def _sum(old: Value, change: Value) -> Value:
+    facts, measures, causes = old
+    for i, amount in enumerate(change[1]):
+        measures[i] += amount
+    for cause, (stated, withdrawn) in change[2].items():
+        so_far = causes.setdefault(cause, [0, 0])
+        so_far[0] += stated
+        so_far[1] += withdrawn
+    return facts + change[0], measures, causes
+
+
+def differences(old: Sequence[Fact], new: Sequence[Fact]) -> Iterable[tuple[Fact, int]]:
+    """Yield the facts to withdraw (-1) and to state (1), so that `old` becomes `new`; both may hold a fact twice."""
+    counts: dict[Fact, int] = {}
+    for fact in old:
+        counts[fact] = counts.get(fact, 0) - 1
+    for fact in new:
+        counts[fact] = counts.get(fact, 0) + 1
+    for fact, count in counts.items():
+        for _ in range(abs(count)):
+            yield fact, 1 if count > 0 else -1

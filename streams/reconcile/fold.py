@@ -1,0 +1,252 @@
+"""Reconcile: who is who in each block, what happened to them, and what that states in the tables.
+
+Reads the log (partitioned by block), keeps records, persons and their histories, and at each cut writes the cells
+that changed, by absolute value. When a history changes, the facts last stated are withdrawn and the new ones stated
+(law L7); what changed and why is counted per cell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from schemas import core as cores
+from schemas import frame as wire
+from schemas import periods
+from schemas.errors import Broken
+from schemas.frame import Frame
+from schemas.header import Header, Kind, Op, unpack
+from streams import books
+from streams.barrier import Barrier, Close
+from streams.dataflows import DATAFLOWS, facts_of
+from streams.dataflows.definition import Fact, Rules
+from streams.fold import Message, Send, View
+from streams.reconcile.cells import Cells, Value, differences
+from streams.reconcile.components import BROKEN, SILENT, Component, Components
+from streams.reconcile.happenings import Report, happenings
+from streams.reconcile.people import persons
+
+CELLS_PER_FRAME = 2000
+_CHUNK_BITS = 20
+_SENT = b"@e"
+
+
+class _Change(NamedTuple):
+    """How a record changed in this step: for the cause of the facts that come and go by it."""
+
+    withdrawn: str  # cause of facts withdrawn
+    stated: str | None  # cause of facts stated; None: on time or late, by the record's own date
+
+
+_FIRST = _Change("correction", None)
+_NEW_VERSION = _Change("correction", "correction")
+_CANCELLED = _Change("cancellation", "cancellation")
+
+
+class Reconcile:
+    """The second fold: log -> partials."""
+
+    def __init__(self, source: int, inbox_partitions: int, rules: Rules) -> None:
+        """`source` is the log partition; `inbox_partitions` the number of deduplicate's partitions."""
+        self._source = source
+        self._sources = inbox_partitions
+        self._rules = rules
+        self._due = lru_cache(maxsize=4096)(self._due_at)
+
+    def fold(self, view: View, messages: Sequence[Message]) -> list[Send]:
+        """See `streams.fold.Fold`."""
+        step = _Step(view, self)
+        for message in messages:
+            step.take(message)
+        return step.finish()
+
+    def facts(self, component: Component) -> list[Fact]:
+        """Return all that the persons of a component state now."""
+        reports = [report for report, _ in component.reports.values()]
+        stated: list[Fact] = []
+        for person in persons(reports):
+            stated.extend(facts_of(happenings(person, self.rank), self._rules))
+        return stated
+
+    def rank(self, report: Report) -> int:
+        """Return the precedence of a report's agency; less is better (design decision 10)."""
+        return self._rules.rank(report.family, report.agency)
+
+    def cause(self, fact: Fact, report: Report) -> str:
+        """Return whether a first statement came on time: recorded by the due day of the fact's period."""
+        table, period, _ = fact.cell.split("|", 2)
+        return "late" if report.recorded_at >= self._due(table, period) else "on-time"
+
+    def _due_at(self, table: str, period: str) -> int:
+        """Return the instant (ms) when the due day of a table's period is over, in the convention's time zone."""
+        convention = self._rules.convention
+        day_after = periods.last_day(period) + timedelta(days=convention.tables[table].due_days + 1)
+        midnight = datetime.combine(day_after, time(), ZoneInfo(convention.timezone))
+        return int(midnight.timestamp() * 1000)
+
+    @property
+    def source(self) -> int:
+        """The log partition."""
+        return self._source
+
+    @property
+    def sources(self) -> int:
+        """The number of deduplicate's partitions."""
+        return self._sources
+
+
+class _Step:
+    """One run over some messages; histories are reckoned once per step and component, not once per record."""
+
+    def __init__(self, view: View, stage: Reconcile) -> None:
+        self._view = view
+        self._stage = stage
+        self._barrier = Barrier(view, stage.sources)
+        self._books = books.Tally(view)
+        self._cells = Cells(view, self._barrier.closed)
+        self._components = Components(view)
+        self._changes: dict[bytes, _Change] = {}
+        self._sends: list[Send] = []
+
+    def take(self, message: Message) -> None:
+        try:
+            frame = wire.decode(message.value)
+        except Broken as error:
+            self._books.add(0, 0, "broken_frames")
+            self._set_aside({"offset": message.offset, "error": error.code}, message.value)
+            return
+        for effect in self._barrier.arrive(frame, message.value):
+            if isinstance(effect, Close):
+                self._settle()
+                self._emit(effect.tick)
+            else:
+                self._apply(effect)
+
+    def finish(self) -> list[Send]:
+        self._settle()
+        self._components.finish()
+        self._books.save()
+        return self._sends
+
+    def _apply(self, frame: Frame) -> None:
+        for header, raw in zip(unpack(frame.headers), wire.split(frame.core_sizes, frame.cores), strict=True):
+            self._hear(header, raw)
+        if frame.notes:
+            for cell, count in msgspec.msgpack.decode(frame.notes, type=list[tuple[str, int]]):
+                self._cells.set_count(cell, count)
+
+    def _hear(self, header: Header, raw: bytes) -> None:
+        """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
+        block = header.block.to_bytes(4, "big")
+        seq, number = self._components.place(block, header.record)
+        if header.seq <= seq:
+            return
+        self._forget(header, block, number)
+        if header.kind == Kind.ASSERT:
+            self._changes[header.record] = _FIRST if header.seq == 1 else _NEW_VERSION
+            self._assert(header, block, raw)
+        else:
+            self._changes[header.record] = _CANCELLED if header.op == Op.CANCEL else _NEW_VERSION
+            self._components.settle(block, header.record, header.seq, SILENT)
+
+    def _forget(self, header: Header, block: bytes, number: int) -> None:
+        """Take out what the record said in this block before."""
+        if number == BROKEN:
+            self._books.add(header.agency, header.family, "quarantined", by=-1)
+        elif number != SILENT:
+            self._components.remove(self._components.touch(block, number), header.record)
+            self._books.add(header.agency, header.family, "speaking", by=-1)
+
+    def _assert(self, header: Header, block: bytes, raw: bytes) -> None:
+        try:
+            core = cores.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._components.settle(block, header.record, header.seq, BROKEN)
+            self._quarantine(header.record, header.agency, header.family, raw, error)
+            return
+        report = Report(header.record, header.agency, header.family, header.recorded_at, header.seq, core)
+        self._components.add(block, report, raw)
+        self._books.add(header.agency, header.family, "speaking")
+
+    def _settle(self) -> None:
+        """Reckon the facts of every component touched, count what differs from what was stated, write all back."""
+        before: list[Fact] = []
+        after: list[Fact] = []
+        reports: dict[bytes, Report] = {}
+        for component in list(self._components.touched.values()):
+            before.extend(component.stated)
+            for piece in self._reckon(component):
+                after.extend(piece.stated)
+                reports.update((record, report) for record, (report, _) in piece.reports.items())
+                self._components.save(piece)
+        for fact, sign in differences(before, after):
+            self._cells.state(fact, self._cause(fact, sign, reports), sign)
+        self._components.touched.clear()
+        self._changes.clear()
+        self._cells.flush()
+
+    def _cause(self, fact: Fact, sign: int, reports: dict[bytes, Report]) -> str:
+        change = self._changes.get(fact.record)
+        if change is None:
+            return "link"
+        if sign < 0:
+            return change.withdrawn
+        return change.stated or self._stage.cause(fact, reports[fact.record])
+
+    def _reckon(self, component: Component) -> list[Component]:
+        """Split a component if need be and set what the pieces state; a report on which a table fails is quarantined."""
+        pieces = self._components.split(component)
+        try:
+            for piece in pieces:
+                piece.stated = self._stage.facts(piece)
+        except Exception:  # a fold's failure is the record's, whatever it is (law L3): find it, set it aside, go on
+            for piece in pieces:
+                self._expel_broken(piece)
+            pieces = [part for piece in pieces for part in self._components.split(piece)]
+            for piece in pieces:
+                piece.stated = self._stage.facts(piece)
+        return pieces
+
+    def _expel_broken(self, component: Component) -> None:
+        for record, (report, raw) in list(component.reports.items()):
+            alone = Component(component.block, 0)
+            alone.reports[record] = (report, raw)
+            try:
+                self._stage.facts(alone)
+            except Exception as error:
+                self._components.remove(component, record)
+                self._components.settle(component.block, record, report.seq, BROKEN)
+                self._books.add(report.agency, report.family, "speaking", by=-1)
+                self._quarantine(record, report.agency, report.family, raw, error)
+
+    def _quarantine(self, record: bytes, agency: int, family: int, raw: bytes, error: Exception) -> None:
+        self._books.add(agency, family, "quarantined")
+        self._set_aside({"record": record.hex(), "error": type(error).__name__}, raw)
+
+    def _set_aside(self, note: dict[str, object], raw: bytes) -> None:
+        note |= {"stage": "reconcile", "source": self._stage.source}
+        self._sends.append(Send("quarantine", 0, json.dumps(note, sort_keys=True).encode() + b"\n" + raw))
+
+    def _emit(self, tick: int) -> None:
+        """Send the cells that changed since the last cut, with the end of this one."""
+        for cell, count in self._books.counts(f"R{self._stage.source}").items():
+            self._cells.set_count(cell, count)
+        changed = self._cells.take_changed(tick)
+        stored = self._view.get(_SENT)
+        prev = int.from_bytes(stored, "big") if stored else -1
+        chunks = [changed[i : i + CELLS_PER_FRAME] for i in range(0, len(changed), CELLS_PER_FRAME)] or [[]]
+        for i, chunk in enumerate(chunks):
+            position = (tick << _CHUNK_BITS) + i
+            self._sends.append(Send("partials", 0, self._partials(chunk, position, prev, tick * (i == len(chunks) - 1))))
+            prev = position
+        self._view.put(_SENT, prev.to_bytes(8, "big"))
+
+    def _partials(self, cells: Sequence[tuple[str, Value]], position: int, prev: int, tick: int) -> bytes:
+        notes = msgspec.msgpack.encode(cells)
+        return wire.encode(Frame(self._stage.source, position, prev, tick, b"", b"", b"", b"", b"", notes))
