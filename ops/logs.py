@@ -1,0 +1,69 @@
+"""Log lines: structlog over the standard library, so that Faust's and aiokafka's lines come out in the same form.
+
+JSON where a file reads, pretty where a person does. The event is a fixed sentence, values are fields.
+"""
+
+from __future__ import annotations
+
+import logging.config
+import sys
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+_QUIET = {"aiokafka": "WARNING", "faust": "WARNING", "mode": "WARNING", "httpx": "WARNING", "uvicorn.access": "WARNING"}
+
+
+def set_up(level: str = "INFO", stream: TextIO | None = None, **context: object) -> None:
+    """Send all log lines of this process to `stream` (standard error), each with the `context` fields.
+
+    JSON unless the stream is a terminal.
+    """
+    stream = stream or sys.stderr
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    logging.config.dictConfig(config(level, stream))
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**context)
+
+
+def config(level: str = "INFO", stream: TextIO | None = None) -> dict[str, Any]:
+    """Return the same set-up for `logging.config.dictConfig`, as `faust.Worker(logging_config=…)` takes it."""
+    stream = stream or sys.stderr
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "migex": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": _shared(),
+                "processors": _rendering(pretty=stream.isatty()),
+            }
+        },
+        "handlers": {"migex": {"class": "logging.StreamHandler", "stream": stream, "formatter": "migex"}},
+        "root": {"level": level, "handlers": ["migex"]},
+        "loggers": {} if level == "DEBUG" else {name: {"level": quiet} for name, quiet in _QUIET.items()},
+    }
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _rendering(*, pretty: bool) -> list[Processor]:
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if pretty:
+        return [remove, structlog.dev.ConsoleRenderer()]
+    return [remove, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]

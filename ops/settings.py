@@ -1,0 +1,267 @@
+"""Every setting of the product: read once from the environment, passed on as arguments.
+
+`MIGEX_` begins each name and `__` stands between a section and its setting: `MIGEX_BROKER__BOOTSTRAP`. Nothing else
+in the product reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources.utils import parse_env_vars
+
+import schemas
+from ops.ports import free_block
+from schemas.errors import Misconfigured
+
+PREFIX = "MIGEX_"
+TEST_PREFIX = "MIGEX_TEST_"
+"""Names that only the tests read; they are no settings."""
+
+PROCESSES = ("registry", "gateway", "kafka-door", "clock", "deduplicate", "reconcile", "aggregate", "feed")
+"""Everything that runs beside the broker, in the order of starting."""
+
+_METRICS = ("kafka-door", "clock", "deduplicate", "reconcile", "aggregate")
+
+
+def user_cache(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory where this user's programs keep what can be fetched again."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "migex"
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "migex"
+
+
+def _local_bootstrap(port: int, nodes: int) -> str:
+    return ",".join(f"127.0.0.1:{port + n}" for n in range(nodes))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Broker(_Section):
+    """Where Kafka is."""
+
+    port: int = Field(9092, ge=1024, le=65000, description="First port of the local broker; it takes two a node.")
+    nodes: int = Field(1, description="Nodes of the local broker: 1, or 3 to rehearse the loss of one.")
+    bootstrap: str = Field(
+        default_factory=lambda d: _local_bootstrap(d.get("port", 9092), d.get("nodes", 1)),
+        description="Addresses of the Kafka to use, `host:port,…`; without it the local broker is used and started.",
+    )
+
+    @field_validator("nodes")
+    @classmethod
+    def _one_or_three(cls, nodes: int) -> int:
+        if nodes not in {1, 3}:
+            raise ValueError("must be 1 or 3")
+        return nodes
+
+    @property
+    def local(self) -> bool:
+        """Whether the bootstrap addresses are the local broker's own."""
+        return self.bootstrap == _local_bootstrap(self.port, self.nodes)
+
+
+class Gateway(_Section):
+    """The HTTP door."""
+
+    host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
+    port: int = Field(8080, ge=1, le=65535, description="Port on which the gateway listens.")
+
+
+class Registry(_Section):
+    """The schema registry."""
+
+    host: str = Field("127.0.0.1", description="Address on which the schema registry listens.")
+    port: int = Field(8081, ge=1, le=65535, description="Port on which the schema registry listens.")
+
+
+class Feed(_Section):
+    """The feed: its store and its server."""
+
+    url: str = Field("", description="SQLAlchemy address of the feed store; empty: SQLite in `<home>/feed.db`.")
+    host: str = Field("127.0.0.1", description="Address on which the feed listens.")
+    port: int = Field(8090, ge=1, le=65535, description="Port on which the feed listens.")
+
+
+class Metrics(_Section):
+    """Metrics, health and questions of the processes without a server of their own."""
+
+    host: str = Field("127.0.0.1", description="Address on which they listen.")
+    base_port: int = Field(
+        9464, ge=1, le=65000, description=f"First of their ports: {', '.join(_METRICS)}, one after another."
+    )
+
+
+class Logs(_Section):
+    """Log lines."""
+
+    level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR.")
+    max_megabytes: int = Field(20, ge=1, description="Size at which the supervisor turns a log file; three are kept.")
+
+
+class Settings(BaseSettings):
+    """All settings of one system; several systems on one machine differ in `home` and ports."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    home: Path = Field(Path(".migex"), description="Directory of everything that this system keeps.")
+    cache: Path = Field(default_factory=user_cache, description="Directory of what can be fetched again: Kafka's jars.")
+    convention: Path = Field(
+        Path(schemas.__file__).parent / "conventions" / "BY.yaml",
+        description="Convention file: agencies, tables, code lists, deadlines.",
+    )
+    generation: int = Field(1, ge=1, description="Number of the way of counting; names topics and state.")
+    tick_secs: float = Field(1.0, gt=0, description="Seconds between two ticks while events arrive.")
+    broker: Broker = Field(default_factory=Broker, description="Where Kafka is.")
+    gateway: Gateway = Field(default_factory=Gateway, description="The HTTP door.")
+    registry: Registry = Field(default_factory=Registry, description="The schema registry.")
+    feed: Feed = Field(default_factory=Feed, description="The feed.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Metrics and health of the other processes.")
+    logs: Logs = Field(default_factory=Logs, description="Log lines.")
+
+    @field_validator("home", "cache", "convention")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is passed in and nothing else: `load` alone reads the environment."""
+        return (init_settings,)
+
+    @property
+    def secrets(self) -> Path:
+        """Directory of keys, readable by their owner only."""
+        return self.home / "secrets"
+
+    @property
+    def state(self) -> Path:
+        """Directory of the agents' state."""
+        return self.home / "state"
+
+    @property
+    def feed_url(self) -> str:
+        """SQLAlchemy address of the feed store."""
+        return self.feed.url or f"sqlite:///{self.home / 'feed.db'}"
+
+    def address(self, process: str) -> tuple[str, int]:
+        """Return host and port where a process of `PROCESSES` answers /health and /metrics."""
+        if process in _METRICS:
+            return self.metrics.host, self.metrics.base_port + _METRICS.index(process)
+        section = cast("Gateway | Registry | Feed", getattr(self, process))
+        return section.host, section.port
+
+    def environment(self) -> dict[str, str]:
+        """Return every setting as an environment variable, for a child that must see the same settings."""
+        return {name: str(value) for name, value, _ in leaves(self)}
+
+
+class _Environment(EnvSettingsSource):
+    """The environment that was passed in, read by pydantic-settings' rules."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return parse_env_vars(self._environ, self.case_sensitive, self.env_ignore_empty, self.env_parse_none_str)
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of this environment; raises Misconfigured naming the variable that is wrong."""
+    complaints = misspelt(environ)
+    if complaints:
+        raise Misconfigured("unknown-setting", " ".join(complaints))
+    try:
+        return Settings(**_Environment(environ)())
+    except ValidationError as error:
+        wrong = [e for e in error.errors() if e["type"] != "default_factory_not_called"]  # a mere consequence
+        raise Misconfigured("bad-setting", " ".join(map(_complaint, wrong))) from None
+
+
+def misspelt(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return a sentence for each `MIGEX_` name that is no setting; pydantic-settings ignores a misspelt section."""
+    known = [name for name, _, _ in leaves(Settings())]
+    found = [name for name in environ if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)]
+    return [_unknown(name, known) for name in sorted(found) if name.upper() not in known]
+
+
+def leaves(section: BaseModel, prefix: str = PREFIX) -> Iterator[tuple[str, Any, FieldInfo]]:
+    """Yield the name in the environment, the value and the definition of every setting."""
+    for name, field in type(section).model_fields.items():
+        value, variable = getattr(section, name), f"{prefix}{name.upper()}"
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{variable}__")
+        else:
+            yield variable, value, field
+
+
+def with_free_ports(home: Path, nodes: int = 1, **others: Any) -> Settings:
+    """Return settings for one more system on this machine: its own `home`, and ports that are free now."""
+    base = free_block(2 * nodes + 3 + len(_METRICS))
+    http = base + 2 * nodes
+    return Settings(
+        home=home,
+        broker=Broker(port=base, nodes=nodes),
+        gateway=Gateway(port=http),
+        registry=Registry(port=http + 1),
+        feed=Feed(port=http + 2),
+        metrics=Metrics(base_port=http + 3),
+        **others,
+    )
+
+
+def markdown() -> str:
+    """Return the table of all settings as docs/settings.md has it."""
+    rows = [
+        f"| `{name}` | {_default(name, value)} | {field.description} |" for name, value, field in leaves(Settings())
+    ]
+    head = [
+        "# Settings",
+        "",
+        "Environment variables, read once at start. `migex config check` finds misspelt names, `migex config show`",
+        "prints what is in force. This page is made by `migex config docs`.",
+        "",
+        "| variable | default | meaning |",
+        "|---|---|---|",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _default(name: str, value: object) -> str:
+    described = {  # these depend on the machine
+        "MIGEX_HOME": "`.migex`",
+        "MIGEX_CACHE": "`migex` in the user's cache directory",
+        "MIGEX_CONVENTION": "`schemas/conventions/BY.yaml` of the product",
+        "MIGEX_FEED__URL": "empty",
+    }
+    return described.get(name, f"`{value}`")
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name.upper(), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "`migex config docs` lists all settings."
+    return f"{name} is no setting: {hint}"
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    name = PREFIX + "__".join(str(part).upper() for part in error["loc"])
+    return f"{name}: {error['msg']}. `migex config docs` lists all settings."
