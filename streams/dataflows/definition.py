@@ -28,6 +28,15 @@ class Measure:
     unit: str
 
 
+class Net(NamedTuple):
+    """Rows that are derived when a table is read: at `code` of a dimension stands `plus` less `minus`."""
+
+    dimension: str
+    code: str
+    plus: str
+    minus: str
+
+
 class Fact(NamedTuple):
     """What a history states that counts once in a table."""
 
@@ -62,6 +71,7 @@ class Dataflow:
     dimensions: tuple[Dimension, ...]
     measures: tuple[Measure, ...]
     facts: FactsOf
+    net: Net | None = None
 
 
 def cell(table: str, period: str, *codes: object) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from schemas.contracts import FAMILIES
 from schemas.periods import period_of
-from streams.dataflows.definition import Dataflow, Dimension, Fact, Measure, Rules, cell
+from streams.dataflows.definition import Dataflow, Dimension, Fact, Measure, Net, Rules, cell
 from streams.reconcile.happenings import Happening
 
 ARRIVED = FAMILIES["residence.registered"].id
@@ -46,4 +46,5 @@ F01 = Dataflow(
     ),
     measures=(Measure("PERSONS", "PS"),),
     facts=facts,
+    net=Net("DIRECTION", "NET", plus="ARR", minus="DEP"),
 )
