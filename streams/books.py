@@ -55,14 +55,15 @@ class Tally:
         self._view = view
         stored = view.get(b"@b")
         self._counts: dict[str, int] = msgspec.msgpack.decode(stored, type=dict[str, int]) if stored else {}
-        self._changed = False
+        self.step: dict[str, int] = {}
+        """What was added since this tally was made, by entry: for the operator."""
 
     def add(self, agency: int, family: int, *entries: str, by: int = 1) -> None:
         """Add to the given counts of an agency and family."""
         for entry in entries:
             key = f"{agency}|{family}|{entry}"
             self._counts[key] = self._counts.get(key, 0) + by
-        self._changed = True
+            self.step[entry] = self.step.get(entry, 0) + by
 
     def move(self, agency: int, family: int, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         """Replace a record's former shares by its present ones."""
@@ -81,5 +82,5 @@ class Tally:
 
     def save(self) -> None:
         """Write the counts back, if any changed."""
-        if self._changed:
+        if self.step:
             self._view.put(b"@b", msgspec.msgpack.encode(self._counts))

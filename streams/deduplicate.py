@@ -18,7 +18,7 @@ from schemas.errors import Broken
 from schemas.frame import Frame
 from schemas.header import SIZE, Header, Kind, Op, pack, unpack
 from streams import books
-from streams.fold import Message, Send, View
+from streams.fold import Effect, Message, Noted, Send, View
 from streams.topics import partition
 
 _LAST_TICK = b"@t"
@@ -81,7 +81,7 @@ class Deduplicate:
         self._log_partitions = log_partitions
         self._agencies = agencies
 
-    def fold(self, view: View, messages: Sequence[Message]) -> list[Send]:
+    def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         """See `streams.fold.Fold`."""
         step = _Step(view, self._source, self._log_partitions, self._agencies)
         for message in messages:
@@ -100,6 +100,7 @@ class _Step:
         self._states: dict[bytes, RecordState] = {}
         self._pending: list[list[Statement]] = [[] for _ in range(log_partitions)]
         self._offset = -1
+        self._newest = 0
         self._sends: list[Send] = []
 
     def take(self, message: Message) -> None:
@@ -112,6 +113,7 @@ class _Step:
             self._quarantine(message, error)
             return
         self._load(headers)
+        self._newest = max([self._newest, *(header.accepted_at for header in headers)])
         for header, core in zip(headers, cores, strict=True):
             if header.kind == Kind.REFUSED:
                 self._refused(header, core)
@@ -216,18 +218,20 @@ class _Step:
         prev = int.from_bytes(stored, "big") if stored else -1
         headers = pack([s.header for s in statements])
         cores = [s.core for s in statements]
-        frame = Frame(self._source, self._offset, prev, tick, headers, wire.sizes(cores), b"".join(cores), b"", b"", notes)
+        frame = Frame(
+            self._source, self._offset, prev, tick, headers, wire.sizes(cores), b"".join(cores), b"", b"", notes
+        )
         self._view.put(key, self._offset.to_bytes(8, "big"))
         self._sends.append(Send("log", where, wire.encode(frame)))
 
-    def finish(self) -> list[Send]:
+    def finish(self) -> list[Effect]:
         for where, statements in enumerate(self._pending):
             if statements:
                 self._flush(where)
         for record, state in self._states.items():
             self._view.put(b"r" + record, _encode(state))
         self._books.save()
-        return self._sends
+        return [*self._sends, Noted(self._books.step, self._newest, 0)]
 
     def _quarantine(self, message: Message, error: Exception) -> None:
         """Set a frame aside that cannot be read; only a defect of ours or a foreign writer makes one."""

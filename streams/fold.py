@@ -60,8 +60,20 @@ class CutClosed(NamedTuple):
     cells: tuple[CellChange, ...]
 
 
+class Noted(NamedTuple):
+    """An output for the operator: what this step did; no figure depends on it."""
+
+    records: dict[str, int]  # outcome -> records
+    newest: int  # accepted_at (ms) of the newest record in the step; 0: none
+    parked: int  # frames that wait for their turn after the step
+
+
+Effect = Send | CutClosed | Noted
+"""Everything a fold may return."""
+
+
 class Fold(Protocol):
     """A stage: deduplicate, reconcile, aggregate."""
 
-    def fold(self, view: View, messages: Sequence[Message]) -> list[Send | CutClosed]:
+    def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         """Apply the messages of one partition in order; never raises for bad data."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from schemas.codelists import CodeLists
+from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
 from streams.reconcile.happenings import Happening
 
@@ -45,16 +47,24 @@ class Fact(NamedTuple):
     measures: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What a table may ask besides the history: the recipient's convention and the code lists."""
 
     convention: Convention
     lists: CodeLists
 
+    @cached_property
+    def _precedence(self) -> dict[tuple[int, int], int]:
+        return {
+            (FAMILIES[family].id, agency.id): place
+            for agency in self.convention.agencies.values()
+            for family, place in agency.precedence.items()
+        }
+
     def rank(self, family: int, agency: int) -> int:
-        """Return the precedence of an agency's reports of a family; less is better (conventions, 8.4)."""
-        return self.convention.precedence(family, agency)
+        """Return the precedence of an agency's reports of a family; less is better, agencies without one come last."""
+        return self._precedence.get((family, agency), 1 << 30)
 
 
 FactsOf = Callable[[Sequence[Happening], Rules], Iterable[Fact]]
@@ -67,7 +77,7 @@ class Dataflow:
 
     id: str
     freq: str
-    families: frozenset[str]
+    families: frozenset[int]  # permanent numbers of the event families it reads
     dimensions: tuple[Dimension, ...]
     measures: tuple[Measure, ...]
     facts: FactsOf

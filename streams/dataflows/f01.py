@@ -31,7 +31,9 @@ def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
             continue
         month = period_of(coupon.core.day, F01.freq)
         area = rules.lists.area(str(country))
-        yield Fact(cell(F01.id, month, direction, area, coupon.code("region"), coupon.code("locality")), coupon.record, (1,))
+        yield Fact(
+            cell(F01.id, month, direction, area, coupon.code("region"), coupon.code("locality")), coupon.record, (1,)
+        )
 
 
 F01 = Dataflow(

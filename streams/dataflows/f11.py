@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from schemas.ages import age_group
 from schemas.contracts import FAMILIES
 from schemas.core import Core
-from schemas.periods import age_group, period_of
+from schemas.periods import period_of
 from streams.dataflows.definition import Dataflow, Dimension, Fact, Measure, Rules, cell
 from streams.reconcile.happenings import Happening
 

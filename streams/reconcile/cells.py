@@ -6,7 +6,7 @@ withdrawn since ever. All absolute, so that a reader may take any value twice or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -20,7 +20,7 @@ cancellation; another record made or broke a link, or became the representative.
 Value = tuple[int, list[int], dict[str, list[int]]]
 """A cell's value: facts, sum of each measure, cause -> [stated, withdrawn]."""
 
-_decode = msgspec.msgpack.Decoder(Value).decode
+_decode: Callable[[bytes], Value] = msgspec.msgpack.Decoder(Value).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 

@@ -81,7 +81,7 @@ class Components:
         return read_place(self._view, block, record)
 
     def settle(self, block: bytes, record: bytes, seq: int, number: int) -> None:
-        """Remember the newest statement heard about a record in a block, and where it speaks (or `SILENT`, `BROKEN`)."""
+        """Remember the newest statement about a record in a block, and where it speaks (or `SILENT`, `BROKEN`)."""
         self._view.put(report_key(block, record), seq.to_bytes(4, "big") + number.to_bytes(8, "big"))
 
     def touch(self, block: bytes, number: int) -> Component:

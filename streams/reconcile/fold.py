@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from schemas import core as cores
 from schemas import frame as wire
-from schemas import periods
 from schemas.errors import Broken
 from schemas.frame import Frame
 from schemas.header import Header, Kind, Op, unpack
 from streams import books
 from streams.barrier import Barrier, Close
-from streams.dataflows import DATAFLOWS, facts_of
+from streams.dataflows import facts_of
 from streams.dataflows.definition import Fact, Rules
-from streams.fold import Message, Send, View
+from streams.fold import Effect, Message, Noted, Send, View
 from streams.reconcile.cells import Cells, Value, differences
 from streams.reconcile.components import BROKEN, SILENT, Component, Components
 from streams.reconcile.happenings import Report, happenings
@@ -59,7 +57,7 @@ class Reconcile:
         self._rules = rules
         self._due = lru_cache(maxsize=4096)(self._due_at)
 
-    def fold(self, view: View, messages: Sequence[Message]) -> list[Send]:
+    def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         """See `streams.fold.Fold`."""
         step = _Step(view, self)
         for message in messages:
@@ -84,11 +82,9 @@ class Reconcile:
         return "late" if report.recorded_at >= self._due(table, period) else "on-time"
 
     def _due_at(self, table: str, period: str) -> int:
-        """Return the instant (ms) when the due day of a table's period is over, in the convention's time zone."""
+        """Return the instant (ms) at which the due day of a table's period is over."""
         convention = self._rules.convention
-        day_after = periods.last_day(period) + timedelta(days=convention.tables[table].due_days + 1)
-        midnight = datetime.combine(day_after, time(), ZoneInfo(convention.timezone))
-        return int(midnight.timestamp() * 1000)
+        return convention.midnight(convention.due_on(table, period) + timedelta(days=1)) * 1000
 
     @property
     def source(self) -> int:
@@ -113,6 +109,7 @@ class _Step:
         self._components = Components(view)
         self._changes: dict[bytes, _Change] = {}
         self._sends: list[Send] = []
+        self._newest = 0
 
     def take(self, message: Message) -> None:
         try:
@@ -128,15 +125,16 @@ class _Step:
             else:
                 self._apply(effect)
 
-    def finish(self) -> list[Send]:
+    def finish(self) -> list[Effect]:
         self._settle()
         self._components.finish()
         self._books.save()
-        return self._sends
+        return [*self._sends, Noted(self._books.step, self._newest, self._barrier.parked)]
 
     def _apply(self, frame: Frame) -> None:
         for header, raw in zip(unpack(frame.headers), wire.split(frame.core_sizes, frame.cores), strict=True):
             self._hear(header, raw)
+            self._newest = max(self._newest, header.accepted_at)
         if frame.notes:
             for cell, count in msgspec.msgpack.decode(frame.notes, type=list[tuple[str, int]]):
                 self._cells.set_count(cell, count)
@@ -200,7 +198,7 @@ class _Step:
         return change.stated or self._stage.cause(fact, reports[fact.record])
 
     def _reckon(self, component: Component) -> list[Component]:
-        """Split a component if need be and set what the pieces state; a report on which a table fails is quarantined."""
+        """Split a component if need be and set what the pieces state; what makes a table fail is quarantined."""
         pieces = self._components.split(component)
         try:
             for piece in pieces:
@@ -243,7 +241,9 @@ class _Step:
         chunks = [changed[i : i + CELLS_PER_FRAME] for i in range(0, len(changed), CELLS_PER_FRAME)] or [[]]
         for i, chunk in enumerate(chunks):
             position = (tick << _CHUNK_BITS) + i
-            self._sends.append(Send("partials", 0, self._partials(chunk, position, prev, tick * (i == len(chunks) - 1))))
+            self._sends.append(
+                Send("partials", 0, self._partials(chunk, position, prev, tick * (i == len(chunks) - 1)))
+            )
             prev = position
         self._view.put(_SENT, prev.to_bytes(8, "big"))
 

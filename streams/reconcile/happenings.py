@@ -78,7 +78,7 @@ def _document(keys: bytes) -> bytes | None:
 
 
 def _chains(group: list[Report]) -> list[list[Report]]:
-    """Cut reports of equal natural key where the gap is wider than the family's tolerance; a day in the key needs none."""
+    """Cut reports of equal natural key where the gap exceeds the tolerance; with a day in the key they are one."""
     family = contracts.family(group[0].family)
     if "day" in family.natural_key:
         return [group]
