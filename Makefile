@@ -8,10 +8,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := schemas streams connectors ops
 WORKERS ?= 2
+GENERATED := schemas/events docs/settings.md docs/errors.md ops/grafana/dashboard.json
 
-.PHONY: help demo test long check bench up down generate lock clean
+.PHONY: help demo test long check fresh bench up down generate lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,14 +32,13 @@ test: $(STAMP)  ## every test that takes seconds, on a real Kafka too (under 15 
 long: $(STAMP)  ## the tests that take minutes: repeated kills, large random histories
 	$(BIN)/python -m pytest -m long --timeout 3600
 
-check: $(STAMP)  ## style, types, layers, generated files, containers, alert rules
+check: $(STAMP) fresh  ## style, types, layers, generated files, containers, alert rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	$(BIN)/python -m ops.prometheus
 	@if command -v promtool > /dev/null; then \
 	  promtool check config ops/prometheus/prometheus.yml; \
 	  promtool test rules ops/prometheus/rules_test.yml; \
@@ -57,7 +56,14 @@ down: $(STAMP)  ## stop what `make up` started
 	$(BIN)/migex down
 
 generate: $(STAMP)  ## make what is made from something else: models, settings page, error page, dashboard
-	$(BIN)/python -m schemas.generate
+	@$(BIN)/python -m schemas.generate
+	@$(BIN)/migex config docs > docs/settings.md
+	@$(BIN)/python -m ops.dashboard
+
+fresh: $(STAMP)
+	@sum() { find $(GENERATED) -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; }; \
+	before=$$(sum); $(MAKE) --no-print-directory generate; \
+	[ "$$before" = "$$(sum)" ] || { echo 'generated files were not fresh; they are now: commit them'; exit 1; }
 
 lock: $(STAMP)  ## resolve the dependencies again, with hashes and without any index address
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/runtime.txt

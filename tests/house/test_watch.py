@@ -1,0 +1,156 @@
+"""What watches the system names only what exists: metrics, processes, runbooks, images."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from ops import dashboard
+from ops.settings import PROCESSES, Settings
+from streams.telemetry import METRICS
+from tests.house import tree
+
+OPS = tree.ROOT / "ops"
+PROMETHEUS = OPS / "prometheus"
+RUNBOOKS = OPS / "runbooks"
+COMPOSE: Mapping[str, Any] = yaml.safe_load((tree.ROOT / "docker-compose.yml").read_text())
+RULES: Mapping[str, Any] = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
+ALERTS: Mapping[str, Mapping[str, Any]] = {
+    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
+}
+SCRAPE_LABELS = {"job", "instance", "process", "le", "equation"}
+
+
+def expressions() -> Iterator[str]:
+    """Yield every PromQL expression of the rules and the dashboard."""
+    yield from (rule["expr"] for group in RULES["groups"] for rule in group["rules"])
+    yield from (query.expr for _, row in dashboard.ROWS for panel in row for query in panel.queries)
+
+
+def test_every_metric_asked_for_is_one_that_a_process_shows() -> None:
+    shown = {series for name, metric in METRICS.items() for series in series_of(name, metric.kind)}
+    recorded = {rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule}
+    asked = {name for expr in expressions() for name in re.findall(r"\bmigex[_:][a-z_:]+", expr)}
+    assert asked - shown - recorded == set()
+
+
+def test_every_label_asked_for_is_one_that_a_metric_has() -> None:
+    known = SCRAPE_LABELS | {label for metric in METRICS.values() for label in metric.labels}
+    asked = {label for expr in expressions() for label in labels_in(expr)}
+    assert asked - known == set()
+
+
+def test_every_metric_is_on_the_dashboard_or_in_an_alert() -> None:
+    everything = "\n".join(expressions())
+    unseen = {name for name in METRICS if name not in everything}
+    assert unseen <= {"migex_ticks_total", "migex_cut_timestamp_seconds", "migex_feed_requests_total"}
+
+
+def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(ALERTS)
+    assert {rule["annotations"]["runbook"] for rule in ALERTS.values()} == {f"ops/runbooks/{a}.md" for a in ALERTS}
+
+
+@pytest.mark.parametrize("alert", sorted(ALERTS))
+def test_a_runbook_says_what_it_means_what_to_look_at_and_what_to_do(alert: str) -> None:
+    text = (RUNBOOKS / f"{alert}.md").read_text()
+    assert text.startswith(f"# {alert}\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Meaning", "Look", "Do", "Over when"]
+
+
+def test_every_alert_has_a_test() -> None:
+    cases = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    spoken = {case["alertname"] for test in cases for case in test.get("alert_rule_test", []) if case["exp_alerts"]}
+    assert spoken == set(ALERTS)
+
+
+def test_prometheus_asks_every_process_where_it_answers() -> None:
+    settings = Settings()
+    addresses = {process: "{}:{}".format(*settings.address(process)) for process in PROCESSES}
+    assert targets(PROMETHEUS / "targets.yml") == addresses
+    in_containers = {process: f"{process}:{settings.address(process)[1]}" for process in PROCESSES}
+    assert targets(PROMETHEUS / "targets.compose.yml") == in_containers
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_prometheus_takes_every_expression(tmp_path: Path) -> None:
+    rules = [{"record": "tried", "expr": expr} for expr in expressions()]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "tried", "rules": rules}]}))
+    # Equal records of other expressions are what this file is made of, hence --lint=none.
+    checked = subprocess.run(["promtool", "check", "rules", "--lint=none", file], capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr.decode()
+
+
+def test_the_dashboard_is_the_one_that_its_rows_make() -> None:
+    assert dashboard.PAGE.read_text() == dashboard.text(), "run `make generate`"
+
+
+def test_the_dashboard_begins_with_the_books() -> None:
+    first = dashboard.ROWS[0][1][0]
+    assert [re.findall(r'entry="(\w+)"', query.expr) for query in first.queries] == [[e] for e in dashboard.ENTRIES]
+
+
+def test_every_process_has_its_container() -> None:
+    one_shot = {"init", "topics"}
+    others = {"kafka", "prometheus", "grafana"}
+    assert set(COMPOSE["services"]) == set(PROCESSES) | one_shot | others
+
+
+def test_the_containers_run_the_kafka_that_the_tests_run() -> None:
+    pom = ElementTree.parse(OPS / "kafka" / "pom.xml")
+    version = pom.findtext(".//{*}properties/{*}kafka.version")
+    assert COMPOSE["services"]["kafka"]["image"] == f"apache/kafka:{version}"
+
+
+def test_containers_are_pinned_and_reachable_from_this_machine_only() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert re.search(r":v?\d+\.\d+\.\d+", service["image"]), name
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), name
+
+
+def test_what_the_containers_mount_exists() -> None:
+    mounts = [volume for service in COMPOSE["services"].values() for volume in service.get("volumes", [])]
+    files = [volume.split(":")[0] for volume in mounts if volume.startswith("./")]
+    assert files
+    assert [file for file in files if not (tree.ROOT / file).exists()] == []
+
+
+def test_the_container_files_follow_their_formats() -> None:
+    for tool, *arguments in (
+        ["hadolint", "Dockerfile"],
+        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
+    ):
+        command = [str(Path(sys.executable).parent / tool), *arguments]
+        checked = subprocess.run(command, cwd=tree.ROOT, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def series_of(name: str, kind: str) -> set[str]:
+    """Return the series that a metric of this kind shows."""
+    return {name} if kind != "histogram" else {f"{name}_bucket", f"{name}_count", f"{name}_sum"}
+
+
+def labels_in(expr: str) -> set[str]:
+    """Return the labels that an expression selects, groups or joins by."""
+    selected = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expr)
+    grouped = re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", expr)
+    return set(selected) | {label.strip() for group in grouped for label in group.split(",") if label.strip()}
+
+
+def targets(path: Path) -> dict[str, str]:
+    """Return process -> address of a file of scrape targets."""
+    found: dict[str, str] = {}
+    for entry in yaml.safe_load(path.read_text()):
+        (address,) = entry["targets"]
+        found[entry["labels"]["process"]] = address
+    return found
