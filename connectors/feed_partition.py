@@ -1,0 +1,61 @@
+"""Aggregate's place of work: the fold's state, the cells and the source position in one SQL transaction (law L2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.feed_store.store import FeedStore
+from schemas.errors import Broken
+from streams.fold import CutClosed, Effect, Fold, Message
+from streams.partition import Output
+
+
+class FeedPartition:
+    """A fold whose state lies in the feed store; the counterpart of `streams.partition.Partition`."""
+
+    def __init__(self, store: FeedStore, partition: int, fold: Fold) -> None:
+        """`partition` is the partition of partials that is read."""
+        self._store = store
+        self._partition = partition
+        self._fold = fold
+        with store.begin(partition) as step:
+            self.position = step.position()
+
+    @property
+    def outbox(self) -> int:
+        """Always 0: what aggregate puts out is in the store at once."""
+        return 0
+
+    def step(self, messages: Sequence[Message]) -> tuple[list[Output], Sequence[Effect]]:
+        """Fold the messages, write state, cells and position; repeats are skipped.
+
+        Raises Unavailable("lease-lost") when another writer moved the position, Broken when a message lies beyond it.
+        """
+        fresh = [message for message in messages if message.offset >= self.position]
+        if not fresh:
+            return [], []
+        if fresh[0].offset != self.position:
+            raise Broken("offset-gap", f"Partition {self._partition}: read {fresh[0].offset}, not {self.position}.")
+        position = fresh[-1].offset + 1
+        with self._store.begin(self._partition) as step:
+            effects = self._fold.fold(step.view, fresh)
+            for effect in effects:
+                if isinstance(effect, CutClosed):
+                    step.write(effect)
+            step.advance(self.position, position)
+        self.position = position
+        return [], effects
+
+    def unsent(self) -> list[Output]:
+        """Return nothing: there is no outbox."""
+        return []
+
+    def acknowledge(self) -> None:
+        """Nothing waits for an acknowledgement."""
+
+    def close(self) -> None:
+        """The store stays open: it belongs to the worker, not to a partition."""
+
+    def size(self) -> int:
+        """Return 0: the database's own tools tell its size."""
+        return 0

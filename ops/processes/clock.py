@@ -1,0 +1,32 @@
+"""The clock's process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from prometheus_client import CollectorRegistry
+
+from ops.processes.stopping import until_stopped
+from ops.settings import Settings
+from ops.worker_http import state_server
+from schemas.conventions import load
+from streams.clock import Clock
+from streams.telemetry import ClockTelemetry
+from streams.topics import Topics
+
+
+def run(settings: Settings) -> None:
+    """Write ticks until SIGTERM."""
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    registry = CollectorRegistry()
+    inbox = Topics.of(settings.generation, load(settings.convention))["inbox"]
+    producer = AIOKafkaProducer(bootstrap_servers=settings.broker.bootstrap, acks="all", enable_idempotence=True)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker.bootstrap)
+    async with producer, consumer, state_server(registry, lambda _path, _query: None, *settings.address("clock")):
+        telemetry = ClockTelemetry(registry)
+        clock = Clock(producer, consumer, inbox.name, inbox.partitions, telemetry, tick_secs=settings.tick_secs)
+        await clock.run(until_stopped())

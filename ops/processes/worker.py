@@ -1,0 +1,160 @@
+"""An agent's process: one of deduplicate, reconcile, aggregate at work on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from prometheus_client import CollectorRegistry
+
+from connectors.feed_partition import FeedPartition
+from connectors.feed_store.store import FeedStore
+from ops.settings import Settings
+from ops.worker_http import state_server
+from schemas.codelists import CodeLists
+from schemas.contracts import family as family_of
+from schemas.conventions import Convention, load
+from schemas.errors import Misconfigured
+from streams import questions
+from streams.aggregate import Aggregate
+from streams.books import TABLE as BOOKS
+from streams.dataflows.definition import Rules
+from streams.deduplicate import Deduplicate
+from streams.fold import CutClosed, Fold
+from streams.partition import Identity, Partition
+from streams.reconcile.fold import Reconcile
+from streams.telemetry import AgentTelemetry
+from streams.topics import Topics, partition
+from streams.worker import Assignment, Worker, Workplace
+
+SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
+"""Agent -> role of the topic it reads."""
+
+
+def run(settings: Settings, agent: str, member: int = 0) -> None:
+    """Work as one agent until SIGTERM; `member` numbers the workers of one agent, from 0.
+
+    Raises Misconfigured for an unknown agent, and for a state or feed store of another cluster.
+    """
+    if agent not in SOURCES:
+        raise Misconfigured("unknown-agent", f"There is no agent {agent!r}: choose one of {', '.join(SOURCES)}.")
+    office = _Office(settings, agent, member)
+    worker = Worker(office.assignment)
+    office.attend(worker)
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # the folds make many short-lived tuples and no cycles
+    worker.run()
+
+
+class _Office:
+    """What an agent's process is made of, from the settings."""
+
+    def __init__(self, settings: Settings, agent: str, member: int) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._member = member
+        self._convention = load(settings.convention)
+        self._rules = Rules(self._convention, CodeLists.load(*self._convention.codelist_directories))
+        self._topics = Topics.of(settings.generation, self._convention)
+        self._source = self._topics.name(SOURCES[agent])
+        self._cluster = asyncio.run(_cluster_id(settings.broker.bootstrap))
+        self._registry = CollectorRegistry()
+        self._telemetry = AgentTelemetry(self._registry, agent, tuple(self._convention.agencies))
+        self._store = self._open_store() if agent == "aggregate" else None
+        self.assignment = Assignment(
+            agent=agent,
+            source=self._source,
+            topics=self._topics,
+            bootstrap=settings.broker.bootstrap,
+            member=f"{agent}-{member}",
+            open=self._open,
+            telemetry=self._telemetry,
+            on_cut=self._show_books(self._convention, self._telemetry) if self._store else None,
+        )
+
+    def attend(self, worker: Worker) -> None:
+        """Answer metrics and questions while the worker works."""
+        host, port = self._settings.address(self._agent)
+        desk = _Desk(worker, self._reconcile(0), self._topics)
+
+        @worker.app.task  # type: ignore[untyped-decorator]
+        async def attend() -> None:
+            async with state_server(self._registry, desk.answer, host, port + self._member * 16):
+                while not worker.app.should_stop:
+                    await asyncio.sleep(0.5)
+
+    def _open_store(self) -> FeedStore:
+        store = FeedStore(self._settings.feed_url, self._settings.generation)
+        store.check_identity(self._cluster, self._source)
+        return store
+
+    def _open(self, number: int) -> Workplace:
+        if self._store is not None:
+            return FeedPartition(self._store, number, Aggregate(self._topics.partitions("log")))
+        fold: Fold = self._deduplicate(number) if self._agent == "deduplicate" else self._reconcile(number)
+        generation = self._settings.generation
+        place = self._settings.state / f"g{generation}" / self._agent / f"p{number}"
+        return Partition(place, Identity(self._cluster, self._source, number, generation, self._agent), fold)
+
+    def _deduplicate(self, number: int) -> Deduplicate:
+        codes = {agency.id: code for code, agency in self._convention.agencies.items()}
+        return Deduplicate(number, self._topics.partitions("log"), codes)
+
+    def _reconcile(self, number: int) -> Reconcile:
+        return Reconcile(number, self._topics.partitions("inbox"), self._rules)
+
+    @staticmethod
+    def _show_books(convention: Convention, telemetry: AgentTelemetry) -> Callable[[CutClosed], None]:
+        """Return what sets the books' gauges at each cut; a count is the sum over its sources."""
+        codes = {str(agency.id): code for code, agency in convention.agencies.items()}
+        counts: dict[tuple[str, str, str], dict[str, int]] = {}
+
+        def show(cut: CutClosed) -> None:
+            for cell in cut.cells:
+                table, _, *where = cell.key.split("|")
+                if table != BOOKS:
+                    continue
+                agency, family, entry, source = where
+                of_entry = counts.setdefault((agency, family, entry), {})
+                of_entry[source] = cell.measures[0]
+                name = family_of(int(family)).name if family != "0" else "unknown"
+                telemetry.books(codes.get(agency, "unknown"), name, entry, sum(of_entry.values()))
+
+        return show
+
+
+class _Desk:
+    """Answers questions about records from the states that this worker owns."""
+
+    def __init__(self, worker: Worker, stage: Reconcile, topics: Topics) -> None:
+        self._worker = worker
+        self._stage = stage
+        self._topics = topics
+
+    def answer(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
+        """Return the answer to /v1/state/record?id= or /v1/state/block?block=&id=; None: not owned, or no such question."""
+        record = bytes.fromhex(query.get("id", ""))
+        if path.endswith("/record"):
+            place = self._owned(partition(record, self._topics.partitions("inbox")))
+            return None if place is None else questions.versions(place.view, record)
+        if path.endswith("/block"):
+            block = int(query["block"])
+            place = self._owned(partition(block.to_bytes(4, "big"), self._topics.partitions("log")))
+            return None if place is None else questions.standing(place.view, self._stage, block, record)
+        return None
+
+    def _owned(self, number: int) -> Partition | None:
+        place = self._worker.workplaces.get(number)
+        return place if isinstance(place, Partition) else None
+
+
+async def _cluster_id(bootstrap: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
