@@ -1,0 +1,132 @@
+"""Opening the database: its address, what SQLite needs to be told, its migrations, and its errors in our words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import stamina
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL, make_url
+
+from schemas.errors import Broken, Misconfigured, Unavailable
+
+_BUSY_SECS = 5
+_MIGRATIONS = Path(__file__).parent.parent / "feed_migrations"
+_MIGRATING = 0x6D69676578  # "migex": one process at a time migrates a PostgreSQL database
+_REMEDY = "Set MIGEX_FEED__URL to sqlite:///<file> or postgresql://<user>@<host>/<database>."
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine whose database has all its tables; raises Misconfigured or Unavailable."""
+    # hide_parameters: an error's text goes into logs, and rows do not belong there
+    engine = create_engine(_address(url), pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    try:
+        with errors_translated():
+            _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """Return the engine for the one writer: SQLite takes the write lock at once, not at the first write."""
+    return engine.execution_options(writing=True)
+
+
+def reading(engine: Engine) -> Engine:
+    """Return the engine for readers: one transaction sees one state, and waits for nobody."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+@contextmanager
+def errors_translated() -> Iterator[None]:
+    """Turn the database's errors into ours: what may pass by itself becomes Unavailable."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        if isinstance(error, exc.OperationalError) and "unable to open database file" in str(error.orig):
+            raise Misconfigured(
+                "feed-url", f"The feed store's file cannot be opened: is there a folder? {_REMEDY}"
+            ) from error
+        if isinstance(error, exc.OperationalError) and "locked" in str(error.orig):
+            raise Unavailable("feed-busy", "Another process writes to the feed store; try again.") from error
+        raise Unavailable("feed-away", "The feed store's database does not answer; is it running?") from error
+    except exc.IntegrityError as error:
+        raise Broken("feed-row-repeated", "A row that can be written once was written again.") from error
+    except exc.DatabaseError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
+            raise Misconfigured("feed-url", f"The feed store's file is not an SQLite database. {_REMEDY}") from error
+        raise
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except exc.ArgumentError as error:
+        raise Misconfigured("feed-url", f"The feed store's address cannot be read. {_REMEDY}") from error
+    if address.drivername in {"postgresql", "postgresql+psycopg"}:
+        return address.set(drivername="postgresql+psycopg")
+    if address.drivername != "sqlite" or not address.database or address.database == ":memory:":
+        raise Misconfigured("feed-url", f"The feed store needs a file of SQLite or a PostgreSQL database. {_REMEDY}")
+    return address
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """Set what SQLite keeps per connection; the driver must not begin transactions by itself."""
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECS * 1000}")
+    _write_ahead(connection)
+    # WAL with NORMAL survives a crash of the process; a power failure may lose the last commits, never their order.
+    # Position and cells lie in the same commit, so that what is lost is folded again (law L2).
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -65536")  # 64 MiB
+
+
+@stamina.retry(on=sqlite3.OperationalError, attempts=50, timeout=_BUSY_SECS, wait_initial=0.01, wait_max=0.2)
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn on WAL: readers do not wait for the writer, nor it for them.
+
+    While several processes open a new file, SQLite refuses this one statement at once, whatever busy_timeout says.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writing") else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the tables up to date, if they are not; a reader without the right to change them may so still open it."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        found = _revision(connection)
+    if found == scripts.get_current_head():
+        return
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise Misconfigured("feed-newer", "The feed store was made by a newer version of migex; install that one.")
+    with writing(engine).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> Any:
+    return MigrationContext.configure(connection).get_current_revision()

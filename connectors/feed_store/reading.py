@@ -1,0 +1,143 @@
+"""What the feed store is asked: cuts, cells as of a cut, and how cells changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, tuple_
+
+from connectors.feed_store.cells import Cell, Change, Cut
+from connectors.feed_store.tables import CELL_CHANGE, CELL_NOW, CUT
+from schemas.errors import Reason, Refused
+
+_measures = msgspec.json.Decoder(tuple[int, ...])
+_causes = msgspec.json.Decoder(dict[str, tuple[int, int]])
+
+
+class Span(NamedTuple):
+    """The periods of a table that are asked for, both ends included; None: open."""
+
+    table: str
+    first: str | None = None
+    last: str | None = None
+
+    def within(self, rows: Table) -> list[ColumnElement[bool]]:
+        """Return the conditions on a table of cells."""
+        conditions = [rows.c.table_id == self.table]
+        if self.first is not None:
+            conditions.append(rows.c.period >= self.first)
+        if self.last is not None:
+            conditions.append(rows.c.period <= self.last)
+        return conditions
+
+
+def cuts(connection: Connection, generation: int, newest: int) -> list[Cut]:
+    """Return the newest complete cuts, newest first."""
+    query = select(CUT.c.tick, CUT.c.cells).where(CUT.c.generation == generation).order_by(CUT.c.tick.desc())
+    return [Cut(*row) for row in connection.execute(query.limit(newest))]
+
+
+def cut_at(connection: Connection, generation: int, instant: int | None) -> Cut:
+    """Return the newest complete cut that is not after the instant (seconds since 1970); None: the latest.
+
+    Raises Refused with code "cut-unknown" when there is none yet, or when the instant is after the latest complete
+    cut: what will be counted by then is not known.
+    """
+    latest = cuts(connection, generation, 1)
+    if not latest:
+        raise _unknown_cut("No cut is complete yet.", "Wait until the first records were counted.")
+    if instant is None:
+        return latest[0]
+    if instant > latest[0].tick:
+        raise _unknown_cut(
+            f"The cut at {iso(instant)} is not complete yet; the latest complete one is {iso(latest[0].tick)}.",
+            "Ask for that one, or leave the cut out.",
+        )
+    query = select(CUT.c.tick, CUT.c.cells).where(CUT.c.generation == generation, CUT.c.tick <= instant)
+    row = connection.execute(query.order_by(CUT.c.tick.desc()).limit(1)).one_or_none()
+    if row is None:
+        first = connection.execute(select(func.min(CUT.c.tick)).where(CUT.c.generation == generation)).scalar_one()
+        raise _unknown_cut(f"There was no cut at {iso(instant)}; the first is {iso(first)}.", "Ask for a later one.")
+    return Cut(*row)
+
+
+def cells(connection: Connection, generation: int, span: Span, cut: int | None) -> list[Cell]:
+    """Return the cells that have facts as of the cut, ascending by period and codes."""
+    latest = connection.execute(select(func.max(CUT.c.tick)).where(CUT.c.generation == generation)).scalar()
+    if cut is None or latest is None or cut >= latest:
+        rows = CELL_NOW
+        query = select(rows.c.table_id, rows.c.period, rows.c.codes, rows.c.facts, rows.c.measures, rows.c.cut)
+        query = query.where(rows.c.generation == generation, *span.within(rows))
+    else:
+        query = _as_of(generation, span, cut)
+    return [_cell(row) for row in connection.execute(query.order_by("period", "codes"))]
+
+
+class Page(NamedTuple):
+    """Which changes are asked for: those behind a place in the order of (cut, period, codes), up to a cut."""
+
+    after: tuple[int, str, str]
+    until: int
+    limit: int
+
+
+def changes(connection: Connection, generation: int, span: Span, page: Page) -> list[Change]:
+    """Return changes of cells, ascending by cut, period and codes."""
+    now = CELL_CHANGE
+    former = (now.c.table_id, now.c.period, now.c.codes)
+    query = select(
+        *former,
+        now.c.cut,
+        *[func.lag(column).over(partition_by=former, order_by=now.c.cut) for column in (now.c.facts, now.c.measures)],
+        now.c.facts,
+        now.c.measures,
+        now.c.causes,
+    ).where(now.c.generation == generation, now.c.cut <= page.until, *span.within(now))
+    inner = query.subquery()
+    place = tuple_(inner.c.cut, inner.c.period, inner.c.codes)
+    ordered = select(inner).where(place > page.after).order_by(inner.c.cut, inner.c.period, inner.c.codes)
+    return [_change(row) for row in connection.execute(ordered.limit(page.limit))]
+
+
+def iso(tick: int) -> str:
+    """Return a tick (seconds since 1970-01-01T00:00Z) as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(tick, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _as_of(generation: int, span: Span, cut: int) -> Select[Any]:
+    """Return the query of each cell's newest change up to the cut, without those that are gone."""
+    rows = CELL_CHANGE
+    newest = (
+        select(rows.c.table_id, rows.c.period, rows.c.codes, func.max(rows.c.cut).label("cut"))
+        .where(rows.c.generation == generation, rows.c.cut <= cut, *span.within(rows))
+        .group_by(rows.c.table_id, rows.c.period, rows.c.codes)
+        .subquery()
+    )
+    same = [rows.c[name] == newest.c[name] for name in ("table_id", "period", "codes", "cut")]
+    columns = (rows.c.table_id, rows.c.period, rows.c.codes, rows.c.facts, rows.c.measures, rows.c.cut)
+    return (
+        select(*columns)
+        .join(newest, same[0] & same[1] & same[2] & same[3])
+        .where(rows.c.generation == generation, rows.c.facts > 0)
+    )
+
+
+def _cell(row: Sequence[Any]) -> Cell:
+    table, period, codes, facts, measures, cut = row
+    return Cell(table, period, tuple(codes.split("|")), facts, _measures.decode(measures), cut)
+
+
+def _change(row: Sequence[Any]) -> Change:
+    table, period, codes, cut, facts_before, measures_before, facts, measures, causes = row
+    after = _measures.decode(measures)
+    before = _measures.decode(measures_before) if facts_before else (0,) * len(after)
+    return Change(
+        table, period, tuple(codes.split("|")), cut, facts_before or 0, before, facts, after, _causes.decode(causes)
+    )
+
+
+def _unknown_cut(rule: str, remedy: str) -> Refused:
+    return Refused((Reason("cut-unknown", "cut", rule, remedy),))

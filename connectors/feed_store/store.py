@@ -1,0 +1,112 @@
+"""The feed store: one writer, aggregate, and any number of readers who never wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, insert, select
+
+from connectors.feed_store import books as book
+from connectors.feed_store import opening, reading
+from connectors.feed_store.cells import Cell, Change, Cut
+from connectors.feed_store.tables import IDENTITY
+from connectors.feed_store.writing import Transaction
+from schemas.errors import Misconfigured
+from streams.books import TABLE as BOOKS
+
+_MAX_TICK = 2**62
+
+
+class FeedStore:
+    """Where the figures lie: the current cells, each of their changes, and the complete cuts, of one generation."""
+
+    def __init__(self, url: str, generation: int) -> None:
+        """Open `sqlite:///<file>` or `postgresql://…` and bring its tables up to date.
+
+        Raises Misconfigured for an address that cannot be used, Unavailable when the database does not answer.
+        """
+        self.generation = generation
+        self._engine = opening.open_engine(url)
+        self._writing = opening.writing(self._engine)
+        self._reading = opening.reading(self._engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def check_identity(self, cluster_id: str, topic: str) -> None:
+        """Remember the Kafka cluster and topic of this generation, or raise Misconfigured when they are others.
+
+        A position means nothing on another cluster: to go on there would count records twice or not at all.
+        """
+        row = IDENTITY.c
+        with opening.errors_translated(), self._writing.begin() as connection:
+            query = select(row.cluster_id, row.topic).where(row.generation == self.generation)
+            known = connection.execute(query).one_or_none()
+            if known is None:
+                values = {"generation": self.generation, "cluster_id": cluster_id, "topic": topic}
+                connection.execute(insert(IDENTITY).values(values))
+            elif tuple(known) != (cluster_id, topic):
+                raise Misconfigured(
+                    "feed-identity",
+                    f"The feed store belongs to topic {known.topic} of Kafka cluster {known.cluster_id}, not to "
+                    f"{topic} of {cluster_id}. Set MIGEX_FEED__URL to another database, or a new MIGEX_GENERATION.",
+                )
+
+    @contextmanager
+    def begin(self, partition: int) -> Iterator[Transaction]:
+        """Begin the writer's step for a partition of the partials topic; all of it is committed at the end, or nothing.
+
+        Raises Unavailable when the database is away, another writer holds it, or the position was moved by another.
+        """
+        with opening.errors_translated(), self._writing.begin() as connection:
+            step = Transaction(connection, self.generation, partition)
+            yield step
+            step.flush()
+
+    def latest_cut(self) -> Cut | None:
+        """Return the latest complete cut, or None before the first."""
+        return next(iter(self.cuts(1)), None)
+
+    def cuts(self, newest: int) -> list[Cut]:
+        """Return the newest complete cuts, newest first."""
+        with self._snapshot() as connection:
+            return reading.cuts(connection, self.generation, newest)
+
+    def cut_at(self, instant: int | None) -> Cut:
+        """Return the newest complete cut not after the instant; raises Refused, see `reading.cut_at`."""
+        with self._snapshot() as connection:
+            return reading.cut_at(connection, self.generation, instant)
+
+    def cells(
+        self, table: str, first: str | None = None, last: str | None = None, cut: int | None = None
+    ) -> list[Cell]:
+        """Return a table's cells of the periods first to last (both included) as of a cut; None: the latest."""
+        with self._snapshot() as connection:
+            return reading.cells(connection, self.generation, reading.Span(table, first, last), cut)
+
+    def changes(
+        self,
+        table: str,
+        first: str | None = None,
+        last: str | None = None,
+        *,
+        after: tuple[int, str, str] = (-1, "", ""),
+        until: int | None = None,
+        limit: int = 1000,
+    ) -> list[Change]:
+        """Return changes of a table's cells, ascending by (cut, period, codes joined by |), from behind `after` on."""
+        span = reading.Span(table, first, last)
+        page = reading.Page(after, _MAX_TICK if until is None else until, limit)
+        with self._snapshot() as connection:
+            return reading.changes(connection, self.generation, span, page)
+
+    def books(self, cut: int | None = None) -> list[book.BookRow]:
+        """Return the books as of a cut, per agency and family."""
+        return book.books(self.cells(BOOKS, cut=cut))
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        with opening.errors_translated(), self._reading.begin() as connection:
+            yield connection
