@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
-GENERATED := schemas/events docs/settings.md docs/errors.md ops/grafana/dashboard.json
+GENERATED := schemas/events docs ARCHITECTURE.md ops/grafana ops/prometheus
 
 .PHONY: help demo test long check fresh bench up down generate lock clean
 
@@ -57,8 +57,7 @@ down: $(STAMP)  ## stop what `make up` started
 
 generate: $(STAMP)  ## make what is made from something else: models, settings page, error page, dashboard
 	@$(BIN)/python -m schemas.generate
-	@$(BIN)/migex config docs > docs/settings.md
-	@$(BIN)/python -m ops.dashboard
+	@$(BIN)/python docs/generate.py
 
 fresh: $(STAMP)
 	@sum() { find $(GENERATED) -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; }; \

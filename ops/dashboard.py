@@ -1,4 +1,4 @@
-"""The Grafana dashboard as rows of panels; `python -m ops.dashboard` writes ops/grafana/dashboard.json from it.
+"""The Grafana dashboard as rows of panels, from which `make generate` writes ops/grafana/dashboard.json.
 
 Written as code because the JSON repeats itself fifty times and is not for people to read; the answers to "is anything
 lost, late or wrong?" come in that order, the books first.
@@ -7,13 +7,10 @@ lost, late or wrong?" come in that order, the books first.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent / "grafana" / "dashboard.json"
 WIDTH = 24
 """Grafana's grid has this many columns."""
 
@@ -311,8 +308,3 @@ def _one_row_per_agency(queries: tuple[Query, ...]) -> list[dict[str, Any]]:
 def text() -> str:
     """Return the file as it should be."""
     return json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(text(), encoding="utf-8")
-    sys.stdout.write(f"{PAGE}\n")

@@ -1,0 +1,167 @@
+"""Writes what is made from the code: settings, errors, the list of rooms, scrape targets, the dashboard.
+
+`make generate` runs it; a house test says when a page is stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from connectors import reasons
+from ops import dashboard, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("schemas", "streams", "connectors", "ops")
+CLASSES = {
+    "Unavailable": "Something we depend on is away; the same call may succeed later. HTTP: 503 with Retry-After.",
+    "Misconfigured": "A setting or a file is wrong: the process does not start, exit status 78. Restarting is no help.",
+    "Broken": "One of our own invariants failed: something was put aside or the process stopped; nothing was guessed.",
+}
+"""The classes of `schemas.errors` that carry a code of their own, with what the reader must know of them."""
+
+_ROOMS = re.compile(r"(<!-- rooms: made by make generate -->\n).*?(<!-- end of rooms -->)", re.DOTALL)
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    return settings.markdown()
+
+
+def errors_page() -> str:
+    """Return docs/errors.md."""
+    lines = [
+        "# Errors",
+        "",
+        "Every code, by what the reader must do. A code never changes its meaning.",
+        "This page is made by `make generate`.",
+        "",
+        "## Refused",
+        "",
+        "The sender must change something and send again. Each reason names the code, the field, the rule and the",
+        "remedy, never the value.",
+        "",
+        "| code | meaning |",
+        "|---|---|",
+        *(f"| `{code}` | {meaning} |" for code, meaning in sorted(reasons.CODES.items())),
+    ]
+    found = sorted(set(raised()))
+    for name, meaning in CLASSES.items():
+        lines += ["", f"## {name}", "", meaning, "", "| code | what is said | by |", "|---|---|---|"]
+        lines += [f"| `{code}` | {detail} | `{module}` |" for kind, code, detail, module in found if kind == name]
+    return "\n".join(lines) + "\n"
+
+
+def architecture_page() -> str:
+    """Return ARCHITECTURE.md with its list of rooms made anew."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    return _ROOMS.sub(lambda marks: f"{marks[1]}{rooms()}{marks[2]}", text)
+
+
+def rooms() -> str:
+    """Return every module of the four packages with the first sentence of its docstring."""
+    blocks = []
+    for package in PACKAGES:
+        modules = [path for path in sources(package) if path.name != "__init__.py"]
+        width = max(len(_in(package, path)) for path in modules)
+        lines = [f"{_in(package, path):{width}}  {first_sentence(path)}" for path in modules]
+        heading = first_sentence(ROOT / package / "__init__.py")
+        blocks.append("\n".join([f"**{package}/** {heading}", "", "```", *lines, "```", ""]))
+    return "\n" + "\n".join(blocks)
+
+
+def targets(local: bool) -> str:
+    """Return where Prometheus finds every process: on this machine, or in the containers of docker-compose.yml."""
+    where = "of `migex up` with the default settings" if local else "in the containers of docker-compose.yml"
+    lines = [f"# Where the processes {where} answer; made by `make generate`."]
+    for process in settings.PROCESSES:
+        host, port = settings.Settings().address(process)
+        lines.append(f'- {{targets: ["{host if local else process}:{port}"], labels: {{process: {process}}}}}')
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/settings.md": settings_page,
+    "docs/errors.md": errors_page,
+    "ARCHITECTURE.md": architecture_page,
+    "ops/prometheus/targets.yml": lambda: targets(local=True),
+    "ops/prometheus/targets.compose.yml": lambda: targets(local=False),
+    "ops/grafana/dashboard.json": dashboard.text,
+}
+"""Every page that is made, by its path from the root."""
+
+
+def sources(package: str) -> list[Path]:
+    """Return the hand-written modules of a package, in the order of the directory."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", f"{package}/*.py"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    paths = sorted(ROOT / name for name in listing.split("\0") if name)
+    return [path for path in paths if path.exists() and "schemas/events/" not in path.as_posix()]
+
+
+def first_sentence(path: Path) -> str:
+    """Return the first sentence of a module's docstring, on one line."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(docstring.split("\n\n")[0].split())
+    return re.split(r"(?<=[.:;]) (?=[A-Z])", paragraph)[0].rstrip(":")
+
+
+def raised() -> Iterator[tuple[str, str, str, str]]:
+    """Yield class, code, what is said, and module of every error that the code raises under a code of its own."""
+    for package in PACKAGES:
+        for path in sources(package):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            texts = _texts(tree)
+            module = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES:
+                    names = {name: text for line, name, text in texts if line < node.lineno}  # the nearest one above
+                    code, detail = (_text(argument, names) for argument in node.args[:2])
+                    yield node.func.id, code, detail.replace("|", "\\|"), module
+
+
+def _texts(tree: ast.Module) -> list[tuple[int, str, ast.expr]]:
+    """Return line, name and text of every text that the module gives a name, from the top."""
+    found = [
+        (node.lineno, target.id, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant | ast.JoinedStr)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    return sorted(found, key=lambda text: text[0])
+
+
+def _text(node: ast.expr, names: Mapping[str, ast.expr]) -> str:
+    """Return a text as far as it is known before it is said; what is filled in then stands as …."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.Name) and node.id in names:
+        return _text(names[node.id], names)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part, names) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return _text(node.value, names)
+    return "…"
+
+
+def _in(package: str, path: Path) -> str:
+    return path.relative_to(ROOT / package).as_posix()
+
+
+def main() -> None:
+    """Write every page anew."""
+    for name, page in PAGES.items():
+        (ROOT / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
