@@ -29,9 +29,7 @@ class Core(NamedTuple):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(
-    tuple[int, int, bytes, int, int, tuple[str, ...], tuple[Any, ...]]
-)
+_decoder = msgspec.msgpack.Decoder(tuple[int, int, bytes, int, int, tuple[str, ...], tuple[Any, ...]])
 
 
 def encode(core: Core) -> bytes:
@@ -44,6 +42,6 @@ def decode(data: bytes) -> Core:
     return Core._make(_decoder.decode(data))
 
 
-def link_keys(keys: bytes) -> list[bytes]:
+def link_keys(keys: bytes) -> tuple[bytes, ...]:
     """Return the single link keys of a core's `keys`."""
-    return [keys[i : i + KEY_SIZE] for i in range(0, len(keys), KEY_SIZE)]
+    return tuple([keys[i : i + KEY_SIZE] for i in range(0, len(keys), KEY_SIZE)])

@@ -19,7 +19,7 @@ from streams.reconcile.people import persons
 
 
 def versions(view: View, record: bytes) -> dict[str, Any] | None:
-    """Return what deduplicate knows of a record: its versions, which one speaks, in which block; None: never heard of."""
+    """Return what deduplicate knows of a record: its versions, which speaks, in which block; None: never heard of."""
     state = read_state(view, record)
     if state is None:
         return None
@@ -43,7 +43,7 @@ def versions(view: View, record: bytes) -> dict[str, Any] | None:
 
 
 def standing(view: View, stage: Reconcile, block: int, record: bytes) -> dict[str, Any]:
-    """Return what a record counts for: `counted`, `represented` by another report, `outside` every table, `quarantined`.
+    """Return what a record counts for: `counted`, `represented` by another, `outside` every table, `quarantined`.
 
     `silent` when it does not speak in this block: moved, cancelled, or not arrived here yet.
     """

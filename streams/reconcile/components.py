@@ -10,11 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas import core as cores
-from schemas.core import link_keys
 from streams.dataflows.definition import Fact
 from streams.fold import View
-from streams.reconcile.happenings import Report
+from streams.reconcile.happenings import Report, read_report
 from streams.reconcile.people import connected
 
 SILENT = 0
@@ -60,8 +58,8 @@ def read_component(view: View, block: bytes, number: int) -> Component:
     stored = view.get(_component_key(block, number))
     if stored is not None:
         reports, stated = _decode(stored)
-        for record, agency, family, recorded_at, seq, raw in reports:
-            component.reports[record] = (Report(record, agency, family, recorded_at, seq, cores.decode(raw)), raw)
+        for *spoken, raw in reports:
+            component.reports[spoken[0]] = (read_report(spoken, raw), raw)
         component.stated = [Fact(*fact) for fact in stated]
     return component
 
@@ -93,8 +91,8 @@ class Components:
 
     def add(self, block: bytes, report: Report, raw: bytes) -> Component:
         """Put a report to those it shares a key with, joining components where it connects them."""
-        keys = link_keys(report.core.keys)
-        owners = {owner for owner in self._owners(block, keys) if owner}
+        keys = report.keys
+        owners = set(self._owners(block, report))
         if owners:
             several = [self.touch(block, number) for number in sorted(owners)]
             home = max(several, key=lambda c: (len(c.reports), -c.number))
@@ -111,8 +109,8 @@ class Components:
     def remove(self, component: Component, record: bytes) -> None:
         """Take a report out; its keys stay with those that share them."""
         report, _ = component.reports.pop(record)
-        kept = {key for other, _ in component.reports.values() for key in link_keys(other.core.keys)}
-        for key in link_keys(report.core.keys):
+        kept = {key for other, _ in component.reports.values() for key in other.keys}
+        for key in report.keys:
             if key not in kept:
                 self._view.delete(_owner_key(component.block, key))
         component.loose = True
@@ -123,7 +121,7 @@ class Components:
             return [component]
         component.loose = False
         kept = list(component.reports.values())
-        groups = connected(kept, [link_keys(report.core.keys) for report, _ in kept])
+        groups = connected(kept, [report.keys for report, _ in kept])
         groups.sort(key=len, reverse=True)
         pieces = [component]
         for group in groups[1:]:
@@ -148,15 +146,17 @@ class Components:
         self.touched.clear()
         self._view.put(_NEXT, self._next.to_bytes(8, "big"))
 
-    def _owners(self, block: bytes, keys: list[bytes]) -> Iterable[int]:
+    def _owners(self, block: bytes, report: Report) -> Iterable[int]:
+        """Return the components that own a key of the report."""
+        keys = report.keys
         if not keys:
             return []
         first = self._view.get(_owner_key(block, keys[0]))
         if first is not None and len(keys) > 1:
-            # a known person mostly brings all known keys: then one look-up is enough
+            # a known person mostly brings the same keys again: then one look-up is enough
             number = int.from_bytes(first, "big")
-            known = {key for report, _ in self.touch(block, number).reports.values() for key in _keys(report)}
-            if known.issuperset(keys):
+            same = report.core.keys
+            if any(other.core.keys == same for other, _ in self.touch(block, number).reports.values()):
                 return [number]
         rest = self._view.get_many([_owner_key(block, key) for key in keys[1:]])
         return [int.from_bytes(owner, "big") for owner in (first, *rest) if owner is not None]
@@ -176,7 +176,7 @@ class Components:
 
     def _move(self, home: Component, report: Report, raw: bytes) -> None:
         home.reports[report.record] = (report, raw)
-        self._own(home, link_keys(report.core.keys))
+        self._own(home, report.keys)
         self.settle(home.block, report.record, report.seq, home.number)
 
     def _new(self, block: bytes) -> Component:
@@ -184,10 +184,6 @@ class Components:
         self._next += 1
         self.touched[block, component.number] = component
         return component
-
-
-def _keys(report: Report) -> list[bytes]:
-    return link_keys(report.core.keys)
 
 
 def _component_key(block: bytes, number: int) -> bytes:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas import core as cores
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
@@ -27,7 +26,7 @@ from streams.dataflows.definition import Fact, Rules
 from streams.fold import Effect, Message, Noted, Send, View
 from streams.reconcile.cells import Cells, Value, differences
 from streams.reconcile.components import BROKEN, SILENT, Component, Components
-from streams.reconcile.happenings import Report, happenings
+from streams.reconcile.happenings import Report, happenings, read_report
 from streams.reconcile.people import persons
 
 CELLS_PER_FRAME = 2000
@@ -162,13 +161,13 @@ class _Step:
             self._books.add(header.agency, header.family, "speaking", by=-1)
 
     def _assert(self, header: Header, block: bytes, raw: bytes) -> None:
+        spoken = (header.record, header.agency, header.family, header.recorded_at, header.seq)
         try:
-            core = cores.decode(raw)
+            report = read_report(spoken, raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._components.settle(block, header.record, header.seq, BROKEN)
             self._quarantine(header.record, header.agency, header.family, raw, error)
             return
-        report = Report(header.record, header.agency, header.family, header.recorded_at, header.seq, core)
         self._components.add(block, report, raw)
         self._books.add(header.agency, header.family, "speaking")
 

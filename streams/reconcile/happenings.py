@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from schemas import contracts
-from schemas.core import DOCUMENT, Core, link_keys
+from schemas.core import DOCUMENT, Core, decode, link_keys
 
 
 class Report(NamedTuple):
@@ -23,11 +23,21 @@ class Report(NamedTuple):
     recorded_at: int  # ms since 1970-01-01T00:00Z
     seq: int
     core: Core
+    keys: tuple[bytes, ...]  # the core's link keys, cut once: linking asks for them many times
 
     def code(self, name: str) -> str | int | bytes | None:
         """Return the family's core field of that name."""
         value: str | int | bytes | None = self.core.codes[contracts.family(self.family).core_index[name]]
         return value
+
+
+def read_report(spoken: tuple[bytes, int, int, int, int], raw: bytes) -> Report:
+    """Return the report of (record, agency, family, recorded_at, seq) whose core is these bytes.
+
+    Raises msgspec.MsgspecError when they are no core.
+    """
+    core = decode(raw)
+    return Report(*spoken, core, link_keys(core.keys))
 
 
 class Happening(NamedTuple):
@@ -69,12 +79,12 @@ def _natural_key(report: Report) -> tuple[object, ...]:
     key: list[object] = [report.family]
     key.extend(core.day if name == "day" else codes[index[name]] for name in family.natural_key)
     if family.doc_key:
-        key.append(_document(core.keys))
+        key.append(_document(report.keys))
     return tuple(key)
 
 
-def _document(keys: bytes) -> bytes | None:
-    return next((key for key in link_keys(keys) if key[0] == DOCUMENT), None)
+def _document(keys: Iterable[bytes]) -> bytes | None:
+    return next((key for key in keys if key[0] == DOCUMENT), None)
 
 
 def _chains(group: list[Report]) -> list[list[Report]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from schemas.core import DOCUMENT, NAME, PERSONAL_NO, link_keys
+from schemas.core import DOCUMENT, NAME, PERSONAL_NO
 from streams.reconcile.happenings import Report
 
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ def persons(reports: Sequence[Report]) -> list[list[Report]]:
 
 
 def _keys(cluster: Iterable[Report], kind: int) -> set[bytes]:
-    return {key for report in cluster for key in link_keys(report.core.keys) if key[0] == kind}
+    return {key for report in cluster for key in report.keys if key[0] == kind}
 
 
 def _numbers(reports: Iterable[Report]) -> set[bytes]:
