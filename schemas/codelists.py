@@ -91,7 +91,9 @@ class CodeLists:
                 )
             paths.update({path.stem: path for path in sorted(directory.glob("*.csv"))})
         groups = _rows(paths.pop(_GROUPS), ("group", "member", "valid_from", "valid_to"))
-        return cls({name: CodeList(name, _rows(path, COLUMNS)) for name, path in sorted(paths.items())}, groups)
+        rows = {name: _rows(path, COLUMNS) for name, path in sorted(paths.items())}
+        rows["AREA"] = (*_areas(rows["COUNTRY"]), *rows["AREA"])
+        return cls({name: CodeList(name, each) for name, each in rows.items()}, groups)
 
     def __getitem__(self, name: str) -> CodeList:
         """Return the list of that name; raises Misconfigured when there is none."""
@@ -133,25 +135,43 @@ def _span(name: str, row: Row) -> Span:
         first = date.fromisoformat(row["valid_from"]) if row["valid_from"] else date.min
         last = date.fromisoformat(row["valid_to"]) if row["valid_to"] else date.max
     except ValueError:
+        first, last = date.max, date.min
+    if first > last:
         code = row.get("code") or row.get("member")
-        detail = f"{name}.csv, code {code}: valid_from and valid_to are dates such as 2018-03-01, or empty."
-        raise Misconfigured("codelist-date", detail) from None
+        detail = f"{name}.csv, code {code}: valid_from and valid_to are dates such as 2018-03-01, in order, or empty."
+        raise Misconfigured("codelist-date", detail)
     return first, last
 
 
+def _areas(countries: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows of the feed's countries: the first one of each alpha-2, in force for ever.
+
+    For ever, because a figure may speak of a country's citizens after the country itself.
+    """
+    seen = {"", "STLS", _UNKNOWN_AREA}  # the file's own
+    for row in countries:
+        if row["alpha2"] not in seen:
+            seen.add(row["alpha2"])
+            yield {**row, "code": row["alpha2"], "valid_from": "", "valid_to": ""}
+
+
 def _rows(path: Path, columns: tuple[str, ...]) -> tuple[Row, ...]:
+    """Read a list; raises Misconfigured naming the file and the code."""
     with path.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
-            raise Misconfigured(
-                "codelist-columns", f"{path.name} lacks the column {missing[0]}: add it to the first line."
-            )
+            raise Misconfigured("codelist-columns", f"{path.name} lacks the column {missing[0]}: add it to line 1.")
         rows = tuple(reader)
-    keys = [
-        (*(row[column] for column in columns[:2] if not column.startswith("label")), row["valid_from"]) for row in rows
-    ]
-    if len(set(keys)) != len(keys):
-        double = next(key[0] for key in keys if keys.count(key) > 1)
-        raise Misconfigured("codelist-double", f"{path.name} has two rows for {double} from the same day: remove one.")
+    seen = set()
+    for row in rows:
+        code = row[columns[0]]
+        if not code or None in row or None in row.values():
+            raise Misconfigured("codelist-columns", f"{path.name}, code {code or '(none)'}: a line has every column.")
+        if row.get("source_confirmed", "true") not in ("true", "false"):
+            raise Misconfigured("codelist-columns", f"{path.name}, code {code}: source_confirmed is true or false.")
+        key = (code, row.get("member"), row["valid_from"])
+        if key in seen:
+            raise Misconfigured("codelist-double", f"{path.name} has two rows for {code} from one day: remove one.")
+        seen.add(key)
     return rows

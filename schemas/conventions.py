@@ -60,6 +60,11 @@ class Table:
     confidentiality_mark: Literal["OPEN", "OFFICIAL", "CONFIDENTIAL"] = "OPEN"
     source_confirmed: bool = False  # true only when the recipient's own table is held
 
+    @property
+    def final_after_days(self) -> int:
+        """Days after the period's end from which on its figures are final."""
+        return self.window_days + self.late_days
+
 
 @dataclass(frozen=True, config=_STRICT)
 class Convention:
@@ -73,7 +78,7 @@ class Convention:
     maintainer: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # SDMX agency id of the artefacts
     recipient: str
     legal_basis: str
-    languages: tuple[Literal["ru", "be", "en"], ...]
+    languages: Annotated[tuple[Literal["ru", "be", "en"], ...], Field(min_length=1)]
     agencies: Mapping[str, Agency]
     tables: Mapping[str, Table]
     codelist_directories: tuple[Path, ...] = ()  # searched after the product's own
@@ -101,7 +106,7 @@ class Convention:
         Local midnight after the period's last day, the table's window and its late days.
         """
         table = self.tables[table_id]
-        return self.midnight(periods.last_day(period) + timedelta(days=table.window_days + table.late_days + 1))
+        return self.midnight(periods.last_day(period) + timedelta(days=table.final_after_days + 1))
 
     def due_on(self, table_id: str, period: str) -> date:
         """Return the day on which a period of the table is due."""
@@ -173,7 +178,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _shape(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """Bring the file into the form of the classes: names from keys, ranks from lists, paths from where the file is."""
     shaped = {key: value for key, value in raw.items() if key not in ("precedence", "codelists")}
-    order = raw.get("precedence") or {}
+    order, extra = raw.get("precedence") or {}, raw.get("codelists") or []
+    if not isinstance(extra, list):
+        raise _wrong(path, "codelists", "A list of directories is expected.")
     if not isinstance(order, dict) or not all(isinstance(codes, list) for codes in order.values()):
         raise _wrong(path, "precedence", "For each family, a list of agency codes is expected.")
     for section, name in (("agencies", "code"), ("tables", "id")):
@@ -181,9 +188,12 @@ def _shape(raw: dict[str, Any], path: Path) -> dict[str, Any]:
         if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
             raise _wrong(path, section, "A mapping from a code to its keys is expected.")
         shaped[section] = {code: {**entry, name: code} for code, entry in entries.items()}
+    for code in (code for codes in order.values() for code in codes):
+        if code not in shaped["agencies"]:
+            raise _wrong(path, "precedence", f"{code} is no agency of this file.")
     for code, entry in shaped["agencies"].items():
         entry["precedence"] = {family: codes.index(code) for family, codes in order.items() if code in codes}
-    shaped["codelist_directories"] = [path.parent / str(directory) for directory in raw.get("codelists") or ()]
+    shaped["codelist_directories"] = [path.parent / str(directory) for directory in extra]
     return shaped
 
 
@@ -194,6 +204,8 @@ def _faults(convention: Convention, lists: CodeLists) -> Iterator[tuple[str, str
     if convention.country == "UNK" or lists.area(convention.country_alpha3) != convention.country:
         yield "country_alpha3", "It must be the ISO 3166-1 alpha-3 code of `country`."
     yield from _agency_faults(convention)
+    for agency in convention.agencies.values():
+        yield from _text_faults(f"agencies.{agency.code}.names", agency.names, convention.languages)
     for table in convention.tables.values():
         yield from _text_faults(f"tables.{table.id}.title", table.title, convention.languages)
         yield from _universe_faults(table, lists)
@@ -238,5 +250,5 @@ def _rule(kind: str, text: str) -> str:
 
 def _wrong(path: Path, key: str, rule: str) -> Misconfigured:
     return Misconfigured(
-        "convention-key", f"{path.name}, `{key}`: {rule} See schemas/conventions/BY.yaml for a whole one."
+        "convention-key", f"{path.name}, `{key}`: {rule} schemas/conventions/BY.yaml shows a whole one."
     )
