@@ -1,0 +1,196 @@
+"""Admission: the one way from an agency's event to an entry of the inbox, shared by both doors.
+
+Shape, rules, codes at the event's local day, content digest, link keys; then names and numbers are forgotten (law L8).
+All reasons against an event are collected, and none of them holds a value of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import fastavro
+import msgspec
+
+from connectors import plan as plans
+from connectors.canonical import canonical
+from connectors.entry import NOBODY, Entry
+from connectors.local_days import LocalDays
+from connectors.plan import HEADER, PERSON, Parts, Plan, Values
+from connectors.reasons import WHOLE, reason, told
+from connectors.rules import AHEAD_MS, EARLIEST_MOMENT, broken
+from connectors.shape import shaped
+from connectors.strict_json import parse
+from schemas import core as cores
+from schemas import keys
+from schemas.codelists import CodeLists
+from schemas.contracts import FAMILIES
+from schemas.conventions import Convention
+from schemas.core import Core
+from schemas.errors import Reason, Refused
+from schemas.header import Header, Kind, Op, record_id
+from schemas.keys import Secrets
+
+__all__ = ["Admission", "Entry"]
+
+_OPS = {op.name: int(op) for op in Op}
+
+
+class Admission:
+    """What admits or refuses events, under one convention, its code lists and an installation's secrets."""
+
+    def __init__(self, convention: Convention, lists: CodeLists, secrets: Secrets) -> None:
+        """Raises Misconfigured when a contract names a code list that the convention does not bring."""
+        self._convention = convention
+        self._secrets = secrets
+        self._local_day = LocalDays(convention.zone)
+        pseudonym = partial(keys.pseudonym, secrets)
+        self._plans = {name: plans.make(family, lists, pseudonym) for name, family in FAMILIES.items()}
+
+    def entitled(self, agency: str, family: str) -> Plan:
+        """Return the family's plan; raises Refused when the family is unknown or the agency may not report it."""
+        plan = self._plans.get(family)
+        if plan is None:
+            rule, remedy = "The families stand in the product's contracts.", "Check the address or the topic."
+            raise Refused((reason("unknown-family", WHOLE, rule, remedy),))
+        if family not in self._convention.agencies[agency].families:
+            rule, remedy = "The convention names the families of each agency.", "Ask the committee."
+            raise Refused((reason("not-entitled", WHOLE, rule, remedy),))
+        return plan
+
+    def admit(self, agency: str, family: str, payload: bytes | Values, delivery: bytes, accepted_at: int) -> Entry:
+        """Return the inbox entry of an event in JSON, or decoded from Avro; raises Refused with all reasons.
+
+        `delivery` are 8 bytes, equal for transport repeats; `accepted_at` is the door's clock in ms since 1970.
+        """
+        plan = self.entitled(agency, family)
+        event = parse(payload) if isinstance(payload, bytes) else payload
+        parts, reasons = shaped(plan, event)
+        day = self._day(parts, accepted_at)
+        reasons += _beyond(reasons, broken(plan, parts, day, accepted_at))
+        if reasons or day is None:
+            raise Refused(told(reasons))
+        return self._entry(agency, plan, parts, day, (delivery, accepted_at))
+
+    def refusal(
+        self,
+        agency: str,
+        family: str,
+        reasons: Sequence[Reason],
+        delivery: bytes,
+        accepted_at: int,
+        *,
+        record_no: str | None = None,
+    ) -> Entry:
+        """Return the inbox entry by which the books know a refused delivery; no value of the event is in it."""
+        header = Header(
+            kind=Kind.REFUSED,
+            op=0,
+            agency=self._convention.agencies[agency].id,
+            family=FAMILIES[family].id if family in FAMILIES else 0,
+            revision=0,
+            seq=0,
+            block=0,
+            schema_id=0,
+            link_key_id=0,
+            body_key_id=0,
+            recorded_at=0,
+            accepted_at=accepted_at,
+            record=NOBODY if record_no is None else record_id(agency, family, record_no),
+            digest=bytes(16),
+            delivery=delivery,
+        )
+        return Entry(header, msgspec.msgpack.encode([(each.code, each.field) for each in reasons]), b"")
+
+    def _day(self, parts: Parts, accepted_at: int) -> int | None:
+        """Return the local day of the happening (of a bare cancellation: of its recording); None when implausible."""
+        header = parts[HEADER]
+        at = None if header is None else _instant(header)
+        if at is None or not EARLIEST_MOMENT <= at <= accepted_at + AHEAD_MS:
+            return None
+        return self._local_day(at)
+
+    def _entry(self, agency: str, plan: Plan, parts: Parts, day: int, arrival: tuple[bytes, int]) -> Entry:
+        header: Values = parts[HEADER] or {}
+        person = parts[PERSON]
+        birth = 0 if person is None else _birth(person)
+        delivery, accepted_at = arrival
+        packed = Header(
+            kind=Kind.EVENT,
+            op=_OPS[header["op"]],
+            agency=self._convention.agencies[agency].id,
+            family=plan.family.id,
+            revision=header["revision"],
+            seq=0,
+            block=birth,
+            schema_id=plan.family.schema_id,
+            link_key_id=self._secrets.link_key_id,
+            body_key_id=0,
+            recorded_at=header["recorded_at"],
+            accepted_at=accepted_at,
+            record=record_id(agency, plan.family.name, header["record_no"]),
+            digest=keys.content_digest(self._secrets, canonical(plan, parts)),
+            delivery=delivery,
+        )
+        core = Core(
+            day=day,
+            at=_instant(header),
+            keys=b"" if person is None else self._link_keys(person, birth),
+            birth=birth,
+            sex=0 if person is None else person["sex"],
+            citizenship=() if person is None else tuple(person["citizenship"]),
+            codes=_codes(plan, parts),
+        )
+        return Entry(packed, cores.encode(core), _body(plan, parts))
+
+    def _link_keys(self, person: Values, birth: int) -> bytes:
+        """Return the person's link keys; the document's issuer tells whose register the personal number is from."""
+        document, personal_no = person["document"], person["personal_no"]
+        country = person["citizenship"][0] if document is None else document["issuer"]
+        return keys.joined(
+            b"" if personal_no is None else keys.personal_no_key(self._secrets, country, personal_no),
+            b"" if document is None else keys.document_key(self._secrets, document["issuer"], document["number"]),
+            keys.name_key(self._secrets, person["surname"], person["given_names"], birth),
+        )
+
+
+def _instant(header: Values) -> Any:
+    """Return the instant of the happening in ms since 1970; a bare cancellation has only that of its recording."""
+    at = header["occurred_at"]
+    return header["recorded_at"] if at is None else at
+
+
+def _birth(person: Values) -> int:
+    born = person["birth_date"]
+    if born is None:
+        return int(person["birth_year"]) * 10000
+    return int(born.year * 10000 + born.month * 100 + born.day)
+
+
+def _codes(plan: Plan, parts: Parts) -> tuple[Any, ...]:
+    codes = []
+    for part, name, form in plan.core:
+        values = parts[part]
+        value = None if values is None else values[name]
+        codes.append(value if value is None or form is None else form(value))
+    return tuple(codes)
+
+
+def _body(plan: Plan, parts: Parts) -> bytes:
+    """Return the event without what is personal, in Avro; naming the unions' branches spares fastavro to try them."""
+    for part, values in zip(plan.parts, parts, strict=True):
+        if part.branch is not None and values is not None:
+            owner = parts[part.parent]
+            if owner is not None:
+                owner[part.name] = (part.branch, values)
+    stream = BytesIO()
+    fastavro.schemaless_writer(stream, plan.family.stored_schema, parts[0])
+    return stream.getvalue()
+
+
+def _beyond(known: Sequence[Reason], further: Sequence[Reason]) -> list[Reason]:
+    """Return the further reasons that are no mere consequence of a field's wrong shape."""
+    wrong = {each.field for each in known}
+    return [each for each in further if not any(f"{each.field}.".startswith(f"{field}.") for field in wrong)]

@@ -1,0 +1,192 @@
+"""Plan: what admission does with events of one family, worked out once so that an event costs no reflection."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from schemas.codelists import CodeLists
+from schemas.contracts import PSEUDONYM, Family, Field, model, without_nested_null
+from schemas.errors import Misconfigured
+
+EPOCH = date(1970, 1, 1).toordinal()
+
+HEADER, PERSON = 1, 2
+"""Positions of these parts in every family."""
+
+Values = dict[str, Any]
+Parts = Sequence[Values | None]
+"""The records of one event in the order of `Plan.parts`: the whole, header, person, person.document, event."""
+
+_NOT_CONTENT = frozenset({"header.recorded_at", "header.revision"})
+"""What may differ between two deliveries of equal content (law L1)."""
+
+
+class Part(NamedTuple):
+    """One record inside an event."""
+
+    prefix: str  # its path; empty: the event as a whole
+    parent: int  # position of the record that holds it
+    name: str  # its field there
+    branch: str | None  # Avro name that chooses it in a union with null; None: not in a union
+    content: tuple[tuple[str, object], ...]  # (field, default) of what is part of the content
+
+
+class Place(NamedTuple):
+    """Where a value stands: position of its part, name, and the contract's words about it."""
+
+    part: int
+    name: str
+    field: Field
+
+
+class Check(NamedTuple):
+    """A value that must be a code."""
+
+    place: Place
+    listed: int  # position in what `Validity.on` returns
+
+
+class Order(NamedTuple):
+    """A value that must not precede another."""
+
+    place: Place
+    first: Place
+
+
+class Validity:
+    """Which codes of several lists hold on a day; asked per event, so the days between two changes share one answer."""
+
+    def __init__(self, lists: CodeLists, wanted: Sequence[tuple[str, bool]]) -> None:
+        """`wanted`: name of each list, and whether its codes are written as whole numbers."""
+        changes = {day for name, _ in wanted for row in lists[name].rows for day in _changes(row)}
+        starts = sorted(changes)
+        self._starts = [day.toordinal() - EPOCH for day in starts]
+        days = [starts[0] - timedelta(days=1) if starts else date(2000, 1, 1), *starts]
+        self._sets = [tuple(_codes(lists[name].codes(day), whole) for name, whole in wanted) for day in days]
+        self.ever = tuple(_codes(tuple(lists[name]), whole) for name, whole in wanted)
+
+    def on(self, day: int) -> tuple[frozenset[str | int], ...]:
+        """Return the codes that hold on a day (days since 1970-01-01), list by list."""
+        return self._sets[bisect_right(self._starts, day)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that admission needs to know about one family."""
+
+    family: Family
+    model: type[BaseModel]
+    parts: tuple[Part, ...]
+    moments: tuple[Place, ...]  # instants; milliseconds after `settle`
+    dates: tuple[Place, ...]
+    checks: tuple[Check, ...]
+    orders: tuple[Order, ...]
+    core: tuple[tuple[int, str, Callable[[Any], object] | None], ...]
+    validity: Validity
+
+    def split(self, whole: Values) -> list[Values | None]:
+        """Return the event's records in the order of `parts`; an absent or ill-typed one is None."""
+        found: list[Values | None] = [whole]
+        for part in self.parts[1:]:
+            owner = found[part.parent]
+            value = None if owner is None else owner.get(part.name)
+            found.append(value if type(value) is dict else None)
+        return found
+
+
+def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes]) -> Plan:
+    """Return the plan of a family; `pseudonym` gets a field's name and value.
+
+    Raises Misconfigured for a contract that contradicts itself or names a code list that is not there.
+    """
+    parts: list[Part] = []
+    _add_parts(parts, family.avsc, "")
+    index = {part.prefix: i for i, part in enumerate(parts)}
+    if (index.get("header"), index.get("person")) != (HEADER, PERSON):
+        raise Misconfigured("contract-parts", f"{family.name} must begin with header and person.")
+    places = [Place(index[f.path.rpartition(".")[0]], f.name, f) for f in family.fields]
+    at = {place.field.path: place for place in places}
+    coded = [place for place in places if place.field.codelist]
+    wanted = [(str(place.field.codelist), place.field.type in {"int", "long"}) for place in coded]
+    return Plan(
+        family=family,
+        model=model(family.name),
+        parts=tuple(parts),
+        moments=tuple(place for place in places if place.field.type == "timestamp-millis"),
+        dates=tuple(place for place in places if place.field.type == "date"),
+        checks=tuple(Check(place, i) for i, place in enumerate(coded)),
+        orders=tuple(_order(place, at) for place in places if place.field.not_before),
+        core=tuple((p.part, p.name, _core_form(p.field, pseudonym)) for p in places if p.field.core),
+        validity=Validity(lists, wanted),
+    )
+
+
+def _add_parts(
+    parts: list[Part],
+    avsc: Mapping[str, Any],
+    namespace: str,
+    prefix: str = "",
+    *,
+    parent: int = 0,
+    branch: bool = False,
+) -> None:
+    """Append the record and those in it, each behind the one that holds it; `branch`: it is in a union with null."""
+    namespace = avsc.get("namespace", namespace)
+    fields = [(*without_nested_null(f["type"]), f, f"{prefix}.{f['name']}".lstrip(".")) for f in avsc["fields"]]
+    content = [(f["name"], f.get("default"), path) for kind, _, f, path in fields if not _is_record(kind)]
+    position = len(parts)
+    parts.append(
+        Part(
+            prefix=prefix,
+            parent=parent,
+            name=prefix.rpartition(".")[2],
+            branch=f"{namespace}.{avsc['name']}" if branch else None,
+            content=tuple((name, default) for name, default, path in content if path not in _NOT_CONTENT),
+        )
+    )
+    for kind, optional, _, path in fields:
+        if _is_record(kind):
+            _add_parts(parts, kind, namespace, path, parent=position, branch=optional)
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, dict) and kind["type"] == "record"
+
+
+def _order(place: Place, at: Mapping[str, Place]) -> Order:
+    first = at.get(str(place.field.not_before))
+    if first is None or first.field.type != place.field.type:
+        raise Misconfigured("contract-order", f"{place.field.path}: not_before names no field of the same type.")
+    return Order(place, first)
+
+
+def _core_form(field: Field, pseudonym: Callable[[str, str], bytes]) -> Callable[[Any], object] | None:
+    """Return what turns a value into its form in the core; None: it stays."""
+    if field.personal == PSEUDONYM:
+        return partial(pseudonym, field.name)
+    if field.type == "date":
+        return _days
+    return int if field.type == "boolean" else None
+
+
+def _days(day: date) -> int:
+    return day.toordinal() - EPOCH
+
+
+def _changes(row: Mapping[str, str]) -> Iterator[date]:
+    """Yield the days from which the row changes what holds."""
+    if row["valid_from"]:
+        yield date.fromisoformat(row["valid_from"])
+    if row["valid_to"] and row["valid_to"] < date.max.isoformat():
+        yield date.fromisoformat(row["valid_to"]) + timedelta(days=1)
+
+
+def _codes(codes: Sequence[str], whole: bool) -> frozenset[str | int]:
+    return frozenset(int(code) for code in codes) if whole else frozenset(codes)

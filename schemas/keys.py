@@ -1,0 +1,88 @@
+"""Keys: what is left of an identity past the door (law L8), and the digest of what an event says.
+
+All are HMAC-SHA-256 cut to 16 bytes. Each purpose has its own text before the first separator, so that no digest
+of one purpose can be taken for one of another.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from schemas import names
+from schemas.core import DOCUMENT, NAME, PERSONAL_NO
+
+_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The keys of one installation; never shown, not even by `repr`.
+
+    `link_key` makes link keys and pseudonyms and may be rotated under a new `link_key_id`; `digest_key` makes
+    content digests and never changes, for an old delivery must be recognised for ever (law L1).
+    """
+
+    link_key: bytes = field(repr=False)
+    link_key_id: int
+    digest_key: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse short keys: HMAC-SHA-256 wants 32 bytes (RFC 2104, section 3)."""
+        if len(self.link_key) < 32 or len(self.digest_key) < 32:
+            raise ValueError("A key must have at least 32 bytes.")
+
+
+def _keyed(key: bytes, *parts: str) -> bytes:
+    return hmac.digest(key, _SEPARATOR.join(parts).encode("utf-8", "surrogatepass"), "sha256")[:16]
+
+
+def content_digest(secrets: Secrets, canonical: bytes) -> bytes:
+    """Return the 16 bytes that are equal for equal content; `canonical` is the event in canonical form."""
+    return hmac.digest(secrets.digest_key, b"migex.content\x1f" + canonical, "sha256")[:16]
+
+
+def receipt(record: bytes, revision: int, digest: bytes) -> str:
+    """Return what a sender may keep as proof of an accepted version: 32 hexadecimal digits."""
+    text = record + revision.to_bytes(4, "big") + digest
+    return blake2b(text, digest_size=16, person=b"migex-receipt").hexdigest()
+
+
+def pseudonym(secrets: Secrets, purpose: str, text: str) -> bytes:
+    """Return the 16 bytes that stand for a personal number; empty when the text holds no letter and no digit.
+
+    `purpose` is the name of the field, so that a permit and a visa of one number are not taken for one thing.
+    """
+    number = names.number(text)
+    return _keyed(secrets.link_key, "migex.pseudonym", purpose, number) if number else b""
+
+
+def personal_no_key(secrets: Secrets, country: str, personal_no: str) -> bytes:
+    """Return the link key of a person's number in a country's register; empty when nothing is left of the number."""
+    number = names.number(personal_no)
+    if not number:
+        return b""
+    return bytes((PERSONAL_NO,)) + _keyed(secrets.link_key, "migex.link.personal_no", country, number)
+
+
+def document_key(secrets: Secrets, issuer: str, document_no: str) -> bytes:
+    """Return the link key of an identity document; empty when nothing is left of its number."""
+    number = names.number(document_no)
+    return bytes((DOCUMENT,)) + _keyed(secrets.link_key, "migex.link.document", issuer, number) if number else b""
+
+
+def name_key(secrets: Secrets, surname: str, given_names: str, birth: int) -> bytes:
+    """Return the link key of name and birth date (yyyymmdd); empty without a full date or without a letter.
+
+    The patronymic is no part of it: one agency writes it, the next leaves it out.
+    """
+    name = names.name(surname, given_names)
+    if not name or birth % 100 == 0:
+        return b""
+    return bytes((NAME,)) + _keyed(secrets.link_key, "migex.link.name", name, str(birth))
+
+
+def joined(*keys: bytes) -> bytes:
+    """Return the link keys one after another, ascending, without the empty ones: the form of `Core.keys`."""
+    return b"".join(sorted(keys))

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from schemas import keys
+from schemas.core import DOCUMENT, KEY_SIZE, NAME, PERSONAL_NO, link_keys
+
+SECRETS = keys.Secrets(b"l" * 32, 1, b"d" * 32)
+OTHER = keys.Secrets(b"m" * 32, 2, b"d" * 32)
+
+
+def test_secrets_are_never_shown() -> None:
+    assert "llll" not in repr(SECRETS)
+    assert "dddd" not in repr(SECRETS)
+
+
+def test_short_secrets_are_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        keys.Secrets(b"short", 1, b"d" * 32)
+
+
+def test_link_keys_are_seventeen_bytes_and_ascending() -> None:
+    three = keys.joined(
+        keys.name_key(SECRETS, "Karimov", "Aziz", 19800517),
+        keys.document_key(SECRETS, "UZB", "AA 1234567"),
+        keys.personal_no_key(SECRETS, "UZB", "31705801234567"),
+        b"",
+    )
+    single = link_keys(three)
+    assert [len(key) for key in single] == [KEY_SIZE] * 3
+    assert [key[0] for key in single] == [PERSONAL_NO, DOCUMENT, NAME]
+
+
+def test_one_person_has_one_key_however_written() -> None:
+    assert keys.document_key(SECRETS, "BLR", "MP1234567") == keys.document_key(SECRETS, "BLR", "мр 123-4567")
+    assert keys.name_key(SECRETS, "Карымаў", "Азіз", 19800517) == keys.name_key(SECRETS, "AZIZ", "KARYMAU", 19800517)
+
+
+def test_country_secret_kind_and_birth_date_separate() -> None:
+    one = {
+        keys.document_key(SECRETS, "BLR", "7"),
+        keys.document_key(SECRETS, "RUS", "7"),
+        keys.document_key(OTHER, "BLR", "7"),
+        keys.personal_no_key(SECRETS, "BLR", "7"),
+        keys.name_key(SECRETS, "A", "B", 19800517),
+        keys.name_key(SECRETS, "A", "B", 19800518),
+    }
+    assert len(one) == 6
+    assert len({key[1:] for key in one}) == 6
+
+
+def test_what_cannot_identify_makes_no_key() -> None:
+    assert keys.document_key(SECRETS, "BLR", "--") == b""
+    assert keys.personal_no_key(SECRETS, "BLR", " ") == b""
+    assert keys.name_key(SECRETS, "Karimov", "Aziz", 19800000) == b""
+    assert keys.name_key(SECRETS, "Karimov", "Aziz", 0) == b""
+    assert keys.name_key(SECRETS, "-", ".", 19800517) == b""
+    assert keys.pseudonym(SECRETS, "permit_no", "/") == b""
+
+
+def test_pseudonym_depends_on_the_field() -> None:
+    assert keys.pseudonym(SECRETS, "permit_no", "a-1") == keys.pseudonym(SECRETS, "permit_no", "A1")
+    assert keys.pseudonym(SECRETS, "permit_no", "a-1") != keys.pseudonym(SECRETS, "visa_no", "a-1")
+    assert len(keys.pseudonym(SECRETS, "permit_no", "a-1")) == 16
+
+
+def test_content_digest_outlives_the_link_key() -> None:
+    assert keys.content_digest(SECRETS, b"{}") == keys.content_digest(OTHER, b"{}")
+    assert keys.content_digest(SECRETS, b"{}") != keys.content_digest(SECRETS, b"{ }")
+
+
+def test_receipt_names_record_revision_and_content() -> None:
+    receipts = {keys.receipt(b"r" * 16, revision, digest) for revision in (1, 2) for digest in (b"a" * 16, b"b" * 16)}
+    assert len(receipts) == 4
+    assert all(len(text) == 32 for text in receipts)
