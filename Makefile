@@ -57,7 +57,7 @@ down: $(STAMP)  ## stop what `make up` started
 
 generate: $(STAMP)  ## make what is made from something else: models, settings page, error page, dashboard
 	@$(BIN)/python -m schemas.generate
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 fresh: $(STAMP)
 	@sum() { find $(GENERATED) -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; }; \

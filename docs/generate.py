@@ -1,4 +1,4 @@
-"""Writes what is made from the code: settings, errors, the list of rooms, scrape targets, the dashboard.
+"""Writes what is made from the code: settings, errors, events, tables, rooms, scrape targets, the dashboard.
 
 `make generate` runs it; a house test says when a page is stale.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from connectors import reasons
+from docs import reference
 from ops import dashboard, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,8 @@ def targets(local: bool) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/errors.md": errors_page,
+    "docs/events.md": reference.events_page,
+    "docs/tables.md": reference.tables_page,
     "ARCHITECTURE.md": architecture_page,
     "ops/prometheus/targets.yml": lambda: targets(local=True),
     "ops/prometheus/targets.compose.yml": lambda: targets(local=False),

@@ -10,6 +10,7 @@ import pytest
 
 from docs import generate
 from ops.settings import Settings, leaves
+from schemas.contracts import FAMILIES
 from streams.telemetry import METRICS
 from tests.house import tree
 
@@ -28,6 +29,15 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_every_error_has_a_code_that_can_be_looked_up() -> None:
     assert [module for _, code, _, module in generate.raised() if not re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", code)] == []
+
+
+@pytest.mark.parametrize("part", ["header", "person"])
+def test_every_family_has_the_header_and_person_that_the_page_shows_once(part: str) -> None:
+    shown = {
+        tuple((f.path, f.type, f.nullable, f.codelist) for f in family.fields if f.path.startswith(f"{part}."))
+        for family in FAMILIES.values()
+    }
+    assert len(shown) == 1
 
 
 def test_every_module_has_its_line_in_the_architecture() -> None:

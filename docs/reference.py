@@ -1,0 +1,115 @@
+"""The reference pages: what an event may carry, and what a table is made of; read by `docs/generate.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import schemas
+from schemas.contracts import DROP, FAMILIES, PSEUDONYM, Family, Field
+from schemas.conventions import Convention, load
+from streams.dataflows import DATAFLOWS
+from streams.dataflows.definition import Dataflow
+
+CONVENTION = Path(schemas.__file__).parent / "conventions" / "BY.yaml"
+_PERSONAL = {
+    None: "",
+    DROP: "forgotten, once keys are made",
+    PSEUDONYM: "becomes a keyed digest",
+}
+
+
+def events_page() -> str:
+    """Return docs/events.md: every event family, field by field, with an example."""
+    lines = [
+        "# Events",
+        "",
+        "What an agency may report. The contracts are the files under `schemas/avro/`; this page is made from them by",
+        "`make generate`. Header and person are the same in every family and stand here once.",
+        "",
+        "Instants are ISO 8601 with an offset in JSON and milliseconds since 1970 in Avro. A CANCEL needs neither",
+        "person nor event nor `occurred_at`; everything else needs all three.",
+    ]
+    first = next(iter(FAMILIES.values()))
+    for part in ("header", "person"):
+        lines += ["", f"## {part.capitalize()}", "", *_fields(first, part)]
+    for family in FAMILIES.values():
+        lines += ["", f"## {family.name}", "", *_family(family)]
+    return "\n".join(lines) + "\n"
+
+
+def _family(family: Family) -> list[str]:
+    key = ", ".join(f"`{name}`" for name in family.natural_key)
+    document = ", with the same document," if family.doc_key else ""
+    apart = f"within {family.tolerance_minutes} minutes of each other " if family.tolerance_minutes else ""
+    return [
+        family.avsc["doc"],
+        "",
+        f"Schema id {family.schema_id}, version {family.version}. Reports of one person{document} that agree in {key}",
+        f"{apart}are one happening, whichever agencies send them.",
+        "",
+        *_fields(family, "event"),
+        "",
+        "```json",
+        json.dumps(family.example, ensure_ascii=False, indent=1),
+        "```",
+    ]
+
+
+def _fields(family: Family, part: str) -> list[str]:
+    rows = [_field(field, part) for field in family.fields if field.path.startswith(f"{part}.")]
+    return ["| field | type | meaning | code list | example | at the door |", "|---|---|---|---|---|---|", *rows]
+
+
+def _field(field: Field, part: str) -> str:
+    name = field.path.removeprefix(f"{part}.")
+    kind = f"{field.type}, or null" if field.nullable else field.type
+    example = json.dumps(field.example, ensure_ascii=False)
+    cells = (f"`{name}`", kind, field.doc, field.codelist or "", f"`{example}`", _PERSONAL[field.personal])
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def tables_page() -> str:
+    """Return docs/tables.md: every table, with its dimensions, measures and dates."""
+    convention = load(CONVENTION)
+    lines = [
+        "# Tables",
+        "",
+        "What the committee gets. The definitions are the modules of `streams/dataflows/`; titles and dates are the",
+        "convention's (`schemas/conventions/BY.yaml`). This page is made from both by `make generate`.",
+        "",
+        "A figure is provisional (OBS_STATUS `P`) until window and late days have passed after its period, then final",
+        "(`A`). A later change is published with its own mark.",
+    ]
+    for flow in DATAFLOWS.values():
+        lines += ["", *_table(flow, convention)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(flow: Dataflow, convention: Convention) -> list[str]:
+    table = convention.tables[flow.id]
+    families = ", ".join(f"`{family.name}`" for family in FAMILIES.values() if family.id in flow.families)
+    sure = (
+        "" if table.source_confirmed else " These dates are the project's defaults; the recipient has to confirm them."
+    )
+    return [
+        f"## {flow.id}: {table.title['en']}",
+        "",
+        f"{table.title['ru']} · {table.title['be']}",
+        "",
+        f"Frequency {flow.freq}. Reads {families}. Due {table.due_days} days after the period; final",
+        f"{table.window_days + table.late_days} days after it.{sure}",
+        "",
+        "| dimension or measure | codes or unit | |",
+        "|---|---|---|",
+        *(
+            f"| {d.id} | {d.codelist or ''} | {'kept inside, summed out' if d.internal else ''} |"
+            for d in flow.dimensions
+        ),
+        *(f"| {m.id} | {m.unit} | measure |" for m in flow.measures),
+        *(
+            [f"| {flow.net.code} in {flow.net.dimension} | | {flow.net.plus} less {flow.net.minus}, derived |"]
+            if flow.net
+            else []
+        ),
+    ]
