@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from ops.broker import Broker
+from ops.jars import locked
 from schemas.errors import Misconfigured
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one core, and everything that needs the broker on one core, so that one broker serves all."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            on_kafka = item.get_closest_marker("broker") or "broker" in getattr(item, "fixturenames", ())
-            group = "broker" if on_kafka else item.path.as_posix()
-            item.add_marker(pytest.mark.xdist_group(group))
+class OneKafkaAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Keep each file on one core, and all of tests/broker on one core: two loaded systems would only wait there."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", maxsplit=1)[0]
+        return "broker" if path.startswith("tests/broker/") else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Deal the tests ourselves: xdist 3.8 cannot read its groups under pytest 9.2."""
+    return OneKafkaAtATime(config, log)
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
     """Start one Kafka of one node on free loopback ports for the session; give its bootstrap address.
 
-    It is shared: a test takes topics of its own. Mark the test `broker`, so that it runs where the others do.
+    All workers of a run share it, and a test takes topics of its own.
     """
-    cluster = Broker(tmp_path_factory.mktemp("kafka"))
+    base = tmp_path_factory.getbasetemp()
+    home = (base if worker_id == "master" else base.parent) / "shared-kafka"
+    cluster = Broker(home)
+    with locked(home / "users.lock"):
+        _user(home, worker_id).touch()
+        bootstrap = _up(cluster)
+    yield bootstrap
+    with locked(home / "users.lock"):
+        _user(home, worker_id).unlink()
+        if not list(home.glob("*.user")):
+            cluster.down()
+
+
+def _user(home: Path, worker_id: str) -> Path:
+    return home / f"{worker_id}.user"
+
+
+def _up(cluster: Broker) -> str:
     try:
-        bootstrap = cluster.up()
+        return cluster.up()
     except Misconfigured as error:
         if error.code in {"java-missing", "java-old", "maven-missing"}:
             pytest.skip(error.detail)
         raise
-    yield bootstrap
-    cluster.down()
