@@ -150,9 +150,10 @@ def test_every_code_list_exists(family: Family) -> None:
     assert [field.codelist for field in family.fields if field.codelist and field.codelist not in LISTS] == []
 
 
-@each_family
-def test_core_fields_are_those_the_tables_ask_for(family: Family) -> None:
-    assert family.core_fields == tuple(CORE[family.name].split())
+@pytest.mark.parametrize("name", CORE)
+def test_core_fields_are_those_the_tables_ask_for(name: str) -> None:
+    family = FAMILIES[name]
+    assert family.core_fields == tuple(CORE[name].split())
     assert dict(family.core_index) == {name: i for i, name in enumerate(family.core_fields)}
 
 
@@ -203,7 +204,7 @@ def test_header_person_and_document_are_the_same_in_all_families() -> None:
     assert all(each == shared[0] for each in shared)
 
 
-@pytest.mark.parametrize("name", {family.name for family in CONTRACTS.values()})
+@pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_each_version_may_follow_all_before_it(name: str) -> None:
     versions = sorted((f for f in CONTRACTS.values() if f.name == name), key=lambda f: f.version)
     assert [v.version for v in versions] == list(range(1, len(versions) + 1))
@@ -219,12 +220,12 @@ KEPT = {
 """One encoded event of each family, kept since version 1 was released."""
 
 
-@each_family
-def test_bytes_written_under_version_1_are_still_read(family: Family) -> None:
-    writer = next(each for each in CONTRACTS.values() if each.name == family.name and each.version == 1)
-    back = decoded(writer.schema, bytes.fromhex(KEPT[family.name]["hex"]), family.schema)
-    event = contracts.model(family.name).model_validate(back)
-    assert event.model_dump(mode="json", exclude_none=True) == KEPT[family.name]["event"]
+@pytest.mark.parametrize("name", KEPT)
+def test_bytes_written_under_version_1_are_still_read(name: str) -> None:
+    writer = next(each for each in CONTRACTS.values() if each.name == name and each.version == 1)
+    back = decoded(writer.schema, bytes.fromhex(KEPT[name]["hex"]), FAMILIES[name].schema)
+    event = contracts.model(name).model_validate(back)
+    assert event.model_dump(mode="json", exclude_none=True) == KEPT[name]["event"]
 
 
 @each_family
