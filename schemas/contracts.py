@@ -34,6 +34,11 @@ DAY = "day"
 """In a natural key: the local day of the happening."""
 
 
+_LIMITS = ("pattern", "min_length", "max_length", "minimum", "maximum")
+_MARKS = ("example", "codelist", "personal", "core", "not_before")
+_ATTRIBUTES = {"name", "type", "doc", "default", *_LIMITS, *_MARKS}
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One value of an event: where it stands, its Avro type, and the rules its contract states for it."""
@@ -120,8 +125,11 @@ def _walk(record: Mapping[str, Any], prefix: str) -> Iterator[Field]:
 
 
 def _field(field: Mapping[str, Any], path: str, kind: Any, nullable: bool) -> Field:
+    unknown = sorted(set(field) - _ATTRIBUTES)
+    if unknown:
+        raise Misconfigured("contract-attribute", f"The field {path} has an attribute {unknown[0]} that nobody reads.")
     name = kind if isinstance(kind, str) else kind.get("logicalType", kind["type"])
-    limits = {key: field[key] for key in ("pattern", "min_length", "max_length", "minimum", "maximum") if key in field}
+    limits = {key: field[key] for key in _LIMITS if key in field}
     return Field(
         path=path,
         type=name,
@@ -151,10 +159,10 @@ def _stored_field(field: dict[str, Any]) -> dict[str, Any]:
 def _family(row: Mapping[str, str], directory: Path) -> Family:
     path = directory / row["family"] / f"v{row['version']}.avsc"
     avsc = json.loads(path.read_text(encoding="utf-8"))
-    if fingerprint(avsc) != row["fingerprint"]:
-        raise Misconfigured(
-            "contract-changed", f"{path.name} of {row['family']} is not what ids.csv released: write a new version."
-        )
+    found = fingerprint(avsc)
+    if found != row["fingerprint"]:
+        detail = f"{path.name} of {row['family']} has the fingerprint {found}, ids.csv another: files never change."
+        raise Misconfigured("contract-changed", f"{detail} Write a new version, or put it there before the release.")
     fields = fields_of(avsc)
     core = tuple(field.name for field in fields if field.core)
     rules = avsc["migex"]
