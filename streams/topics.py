@@ -34,13 +34,14 @@ def partition(key: bytes, partitions: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it should be on the cluster; `keep_ms` -1: for ever."""
+    """One topic as it should be on the cluster; `keep_ms` -1: for ever; see `topics.yaml` for `may_grow`."""
 
     role: str
     name: str
     partitions: int
     keep_ms: int
     max_bytes: int
+    may_grow: bool = False
 
     def config(self, replicas: int) -> dict[str, str]:
         """Return the topic's configuration in Kafka's own words, for this number of replicas."""
@@ -120,4 +121,5 @@ def _spec(role: str, generation: int) -> TopicSpec:
         partitions=row["partitions"],
         keep_ms=-1 if keep is None else keep * _DAY_MS,
         max_bytes=row["max_kib"] * 1024,
+        may_grow=row.get("may_grow", False),
     )
