@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uvicorn
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from connectors.registry import create_app
+from ops.processes.serving import serve
 from ops.settings import Settings
 from schemas.conventions import load
 
@@ -15,5 +15,4 @@ def run(settings: Settings) -> None:
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     PlatformCollector(registry=metrics)
-    host, port = settings.address("registry")
-    uvicorn.run(create_app(load(settings.convention), metrics), host=host, port=port, log_config=None, access_log=False)
+    serve(create_app(load(settings.convention), metrics), *settings.address("registry"))
