@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from io import BytesIO
 from random import Random
 from typing import Any
 
-import fastavro
-
+from connectors import confluent
 from ops.demo.events import FAMILY, Event, line
-from schemas import contracts
+from schemas.contracts import FAMILIES
 
 UNKNOWN_SCHEMA = 9_999_999
 NOT_ENTITLED = "a family that the agency may not send"
@@ -94,7 +91,7 @@ def _random_bytes(_: Event, chance: Random) -> bytes:
 
 
 def _random_avro(_: Event, chance: Random) -> bytes:
-    return _prefix(contracts.FAMILIES[FAMILY].schema_id) + b"\xff" * 12 + chance.randbytes(40)
+    return _prefix(FAMILIES[FAMILY].schema_id) + b"\xff" * 12 + chance.randbytes(40)
 
 
 def _unknown_schema(event: Event, _: Random) -> bytes:
@@ -102,7 +99,7 @@ def _unknown_schema(event: Event, _: Random) -> bytes:
 
 
 def _other_schema(event: Event, _: Random) -> bytes:
-    return _prefix(contracts.FAMILIES["permit.decision"].schema_id) + framed(event)[5:]
+    return _prefix(FAMILIES["permit.decision"].schema_id) + framed(event)[5:]
 
 
 def _bare_json(event: Event, _: Random) -> bytes:
@@ -122,23 +119,9 @@ KAFKA_ONLY: Mapping[str, Broken] = {
 
 
 def framed(event: Event) -> bytes:
-    """Return the event in Confluent's Avro framing: a zero byte, the schema id, the Avro bytes."""
-    family = contracts.FAMILIES[FAMILY]
-    header = event["header"] | {name: _millis(event["header"][name]) for name in ("occurred_at", "recorded_at")}
-    person = event["person"] and event["person"] | {"birth_date": _days(event["person"]["birth_date"])}
-    out = BytesIO()
-    out.write(_prefix(family.schema_id))
-    fastavro.schemaless_writer(out, family.schema, event | {"header": header, "person": person})
-    return out.getvalue()
+    """Return the event as its agency writes it to Kafka."""
+    return confluent.encode(FAMILIES[FAMILY], event)
 
 
 def _prefix(schema_id: int) -> bytes:
     return b"\x00" + schema_id.to_bytes(4, "big")
-
-
-def _millis(text: str | None) -> int | None:
-    return None if text is None else int(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-def _days(text: str) -> int:
-    return datetime.fromisoformat(text).toordinal() - 719_163
