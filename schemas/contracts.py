@@ -161,8 +161,8 @@ def _family(row: Mapping[str, str], directory: Path) -> Family:
     avsc = json.loads(path.read_text(encoding="utf-8"))
     found = fingerprint(avsc)
     if found != row["fingerprint"]:
-        detail = f"{path.name} of {row['family']} has the fingerprint {found}, ids.csv another: files never change."
-        raise Misconfigured("contract-changed", f"{detail} Write a new version, or put it there before the release.")
+        detail = f"{path.name} of {row['family']} is not what ids.csv released: write a new version."
+        raise Misconfigured("contract-changed", f"{detail} The fingerprint of the file is {found}.")
     fields = fields_of(avsc)
     core = tuple(field.name for field in fields if field.core)
     rules = avsc["migex"]
