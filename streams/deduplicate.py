@@ -101,6 +101,7 @@ class _Step:
         self._pending: list[list[Statement]] = [[] for _ in range(log_partitions)]
         self._offset = -1
         self._newest = 0
+        self._broken: dict[int, int] = {}
         self._sends: list[Send] = []
 
     def take(self, message: Message) -> None:
@@ -231,11 +232,12 @@ class _Step:
         for record, state in self._states.items():
             self._view.put(b"r" + record, _encode(state))
         self._books.save()
-        return [*self._sends, Noted(self._books.step, self._newest, 0)]
+        return [*self._sends, Noted(self._books.step, self._newest, 0, self._broken)]
 
     def _quarantine(self, message: Message, error: Exception) -> None:
         """Set a frame aside that cannot be read; only a defect of ours or a foreign writer makes one."""
         self._books.add(0, 0, "broken_frames")
+        self._broken[0] = self._broken.get(0, 0) + 1
         note = {"stage": "deduplicate", "source": self._source, "offset": message.offset, "error": type(error).__name__}
         self._sends.append(Send("quarantine", 0, json.dumps(note).encode() + b"\n" + message.value))
 

@@ -6,7 +6,7 @@ runs on Kafka, in memory over files, and in tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -66,6 +66,7 @@ class Noted(NamedTuple):
     records: dict[str, int]  # outcome -> records
     newest: int  # accepted_at (ms) of the newest record in the step; 0: none
     parked: int  # frames that wait for their turn after the step
+    quarantined: Mapping[int, int] = {}  # agency (permanent number) -> records that the fold could not apply
 
 
 Effect = Send | CutClosed | Noted

@@ -35,8 +35,13 @@ WINDOW = 64
 """Outputs of one partition that may wait for Kafka's acknowledgement before the next step."""
 
 EXIT_BROKEN = 70
+
+BROKEN_STEPS = 50
+"""Steps in a row that set records aside, after which the worker stops instead of setting aside everything."""
+
 SESSION_SECS = 6.0
 OPEN_RETRY_SECS = 0.2
+WATCH_SECS = 0.5
 
 
 class Workplace(Protocol):
@@ -75,6 +80,7 @@ class Assignment:
     member: str  # stable name of this worker in its group: a restart gets its partitions back at once
     open: Callable[[int], Workplace]
     telemetry: AgentTelemetry
+    agencies: Mapping[int, str]  # permanent number -> code
     on_cut: Callable[[CutClosed], None] | None = None
 
 
@@ -156,6 +162,7 @@ class Worker:
         self._producer: AIOKafkaProducer | None = None
         self._ends: dict[int, int] = {}
         self._sought: dict[int, int] = {}
+        self._broken_steps = 0
         self.app = self._faust_app()
 
     def log_end(self, partition: int, end: int) -> None:
@@ -234,12 +241,21 @@ class Worker:
                     if count > 0:
                         telemetry.folded(outcome, count)
                 telemetry.parked(partition, effect.parked)
+                self._watch_quarantine(effect)
                 if effect.newest:
                     telemetry.newest(effect.newest)
             elif isinstance(effect, CutClosed):
                 telemetry.cut(effect.tick)
                 if self.assignment.on_cut is not None:
                     self.assignment.on_cut(effect)
+
+    def _watch_quarantine(self, noted: Noted) -> None:
+        """Count what was set aside; steps in a row that set something aside mean a defect of the fold (law L3)."""
+        self._broken_steps = self._broken_steps + 1 if noted.quarantined else 0
+        for agency, count in noted.quarantined.items():
+            self.assignment.telemetry.quarantined(self.assignment.agencies.get(agency, "unknown"), count)
+        if self._broken_steps >= BROKEN_STEPS:
+            raise Broken("many-broken", f"{BROKEN_STEPS} steps in a row set records aside: the fold itself is suspect.")
 
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -307,10 +323,14 @@ class Worker:
         sys.stderr.flush()
         os._exit(EXIT_BROKEN)
 
+    async def stopped(self) -> None:
+        """Return when the worker is told to stop."""
+        await self.app.wait_for_stopped()
+
     async def watch(self) -> None:
         """Keep acknowledgements and gauges moving while nothing arrives."""
         while not self.app.should_stop:
-            await asyncio.sleep(0.5)
+            await self.app.sleep(WATCH_SECS)
             try:
                 for partition, workplace in list(self.workplaces.items()):
                     await self._settle(partition, workplace)
@@ -319,16 +339,6 @@ class Worker:
             except BaseException as error:
                 self.stop_at_once(error)
 
-    def run(self) -> None:
-        """Work until SIGTERM."""
-        faust.Worker(
-            self.app,
-            loglevel="WARN",
-            redirect_stdouts=False,
-            logging_config={"version": 1, "disable_existing_loggers": False},
-        ).execute_from_commandline()
-
-
-def owned(workplaces: Mapping[int, Workplace]) -> list[int]:
-    """Return the partitions that a worker owns now, ascending."""
-    return sorted(workplaces)
+    def run(self, logging_config: Mapping[str, Any]) -> None:
+        """Work until SIGTERM; `logging_config` as `logging.config.dictConfig` takes it."""
+        faust.Worker(self.app, redirect_stdouts=False, logging_config=logging_config).execute_from_commandline()

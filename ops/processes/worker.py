@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
+from ops.logs import config
 from ops.settings import Settings
 from ops.worker_http import state_server
 from schemas.codelists import CodeLists
@@ -46,7 +47,7 @@ def run(settings: Settings, agent: str, member: int = 0) -> None:
     office.attend(worker)
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # the folds make many short-lived tuples and no cycles
-    worker.run()
+    worker.run(config(settings.logs.level))
 
 
 class _Office:
@@ -72,6 +73,7 @@ class _Office:
             member=f"{agent}-{member}",
             open=self._open,
             telemetry=self._telemetry,
+            agencies={agency.id: code for code, agency in self._convention.agencies.items()},
             on_cut=self._show_books(self._convention, self._telemetry) if self._store else None,
         )
 
@@ -83,8 +85,7 @@ class _Office:
         @worker.app.task  # type: ignore[untyped-decorator]
         async def attend() -> None:
             async with state_server(self._registry, desk.answer, host, port + self._member * 16):
-                while not worker.app.should_stop:
-                    await asyncio.sleep(0.5)
+                await worker.stopped()
 
     def _open_store(self) -> FeedStore:
         store = FeedStore(self._settings.feed_url, self._settings.generation)
@@ -135,7 +136,7 @@ class _Desk:
         self._topics = topics
 
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
-        """Return the answer to /v1/state/record?id= or /v1/state/block?block=&id=; None: not owned, or no such question."""
+        """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question."""
         record = bytes.fromhex(query.get("id", ""))
         if path.endswith("/record"):
             place = self._owned(partition(record, self._topics.partitions("inbox")))

@@ -109,12 +109,14 @@ class _Step:
         self._changes: dict[bytes, _Change] = {}
         self._sends: list[Send] = []
         self._newest = 0
+        self._broken: dict[int, int] = {}
 
     def take(self, message: Message) -> None:
         try:
             frame = wire.decode(message.value)
         except Broken as error:
             self._books.add(0, 0, "broken_frames")
+            self._broken[0] = self._broken.get(0, 0) + 1
             self._set_aside({"offset": message.offset, "error": error.code}, message.value)
             return
         for effect in self._barrier.arrive(frame, message.value):
@@ -128,7 +130,7 @@ class _Step:
         self._settle()
         self._components.finish()
         self._books.save()
-        return [*self._sends, Noted(self._books.step, self._newest, self._barrier.parked)]
+        return [*self._sends, Noted(self._books.step, self._newest, self._barrier.parked, self._broken)]
 
     def _apply(self, frame: Frame) -> None:
         for header, raw in zip(unpack(frame.headers), wire.split(frame.core_sizes, frame.cores), strict=True):
@@ -224,6 +226,7 @@ class _Step:
 
     def _quarantine(self, record: bytes, agency: int, family: int, raw: bytes, error: Exception) -> None:
         self._books.add(agency, family, "quarantined")
+        self._broken[agency] = self._broken.get(agency, 0) + 1
         self._set_aside({"record": record.hex(), "error": type(error).__name__}, raw)
 
     def _set_aside(self, note: dict[str, object], raw: bytes) -> None:
