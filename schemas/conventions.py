@@ -6,13 +6,13 @@ The file is checked whole when it is loaded, so that nothing in it can fail late
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 
 from schemas import periods
 from schemas.codelists import CodeLists
-from schemas.contracts import FAMILIES
+from schemas.convention_rules import faults
 from schemas.errors import Misconfigured
 
 DEFAULT = Path(__file__).parent / "conventions" / "BY.yaml"
@@ -154,7 +154,7 @@ def load(path: Path = DEFAULT) -> Convention:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise _wrong(path, ".".join(map(str, first["loc"])), _rule(first["type"], first["msg"])) from None
-    for key, rule in _faults(convention, CodeLists.load(*convention.codelist_directories)):
+    for key, rule in faults(convention, CodeLists.load(*convention.codelist_directories)):
         raise _wrong(path, key, rule)
     return convention
 
@@ -195,49 +195,6 @@ def _shape(raw: dict[str, Any], path: Path) -> dict[str, Any]:
         entry["precedence"] = {family: codes.index(code) for family, codes in order.items() if code in codes}
     shaped["codelist_directories"] = [path.parent / str(directory) for directory in extra]
     return shaped
-
-
-def _faults(convention: Convention, lists: CodeLists) -> Iterator[tuple[str, str]]:
-    """Yield what the types cannot see: key and rule."""
-    if convention.timezone not in available_timezones():
-        yield "timezone", "It must be an IANA name such as Europe/Minsk."
-    if convention.country == "UNK" or lists.area(convention.country_alpha3) != convention.country:
-        yield "country_alpha3", "It must be the ISO 3166-1 alpha-3 code of `country`."
-    yield from _agency_faults(convention)
-    for agency in convention.agencies.values():
-        yield from _text_faults(f"agencies.{agency.code}.names", agency.names, convention.languages)
-    for table in convention.tables.values():
-        yield from _text_faults(f"tables.{table.id}.title", table.title, convention.languages)
-        yield from _universe_faults(table, lists)
-
-
-def _agency_faults(convention: Convention) -> Iterator[tuple[str, str]]:
-    seen: set[int] = set()
-    for agency in convention.agencies.values():
-        if agency.id in seen:
-            yield f"agencies.{agency.code}.id", "Each agency has a number of its own, for ever."
-        seen.add(agency.id)
-        for name in agency.families:
-            if name not in FAMILIES:
-                yield f"agencies.{agency.code}.families", f"A family is one of {', '.join(FAMILIES)}."
-        if set(agency.families) != set(agency.precedence):
-            yield "precedence", f"{agency.code} must stand in the list of each of its families, and in no other."
-
-
-def _text_faults(key: str, texts: Texts, languages: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for language in languages:
-        if not texts.get(language):
-            yield key, f"A text in {language} is missing; `languages` asks for it."
-
-
-def _universe_faults(table: Table, lists: CodeLists) -> Iterator[tuple[str, str]]:
-    known = {field.name: field.codelist for each in FAMILIES.values() for field in each.fields if field.core}
-    for name, codes in table.universe.items():
-        listed = known.get(name)
-        if listed is None:
-            yield f"tables.{table.id}.universe", f"`{name}` is no coded core field of a family."
-        elif not all(code in lists[listed] for code in codes):
-            yield f"tables.{table.id}.universe.{name}", f"Every code must stand in the list {listed}."
 
 
 def _rule(kind: str, text: str) -> str:
