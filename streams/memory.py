@@ -37,9 +37,6 @@ class Memory:
         kind = self._kinds.get(prefix[:1], {})
         return iter(sorted((key, value) for key, value in kind.items() if key.startswith(prefix)))
 
-    def __len__(self) -> int:
-        return sum(len(kind) for kind in self._kinds.values())
-
 
 class Overlay:
     """A view on a view: reads fall through, writes stay here until somebody takes `writes` and stores them at once."""

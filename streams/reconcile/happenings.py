@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from schemas import contracts
+from schemas.contracts import DAY
 from schemas.core import DOCUMENT, Core, decode, link_keys
 
 
@@ -26,9 +27,10 @@ class Report(NamedTuple):
     keys: tuple[bytes, ...]  # the core's link keys, cut once: linking asks for them many times
 
     def code(self, name: str) -> str | int | bytes | None:
-        """Return the family's core field of that name."""
-        value: str | int | bytes | None = self.core.codes[contracts.family(self.family).core_index[name]]
-        return value
+        """Return the family's core field of that name; None where the event was written under an older contract."""
+        codes = self.core.codes
+        place = contracts.family(self.family).core_index[name]
+        return codes[place] if place < len(codes) else None
 
 
 def read_report(spoken: tuple[bytes, int, int, int, int], raw: bytes) -> Report:
@@ -73,11 +75,8 @@ def happenings(reports: Iterable[Report], rank: Rank) -> list[Happening]:
 
 def _natural_key(report: Report) -> tuple[object, ...]:
     family = contracts.family(report.family)
-    core = report.core
-    codes = core.codes
-    index = family.core_index
     key: list[object] = [report.family]
-    key.extend(core.day if name == "day" else codes[index[name]] for name in family.natural_key)
+    key.extend(report.core.day if name == DAY else report.code(name) for name in family.natural_key)
     if family.doc_key:
         key.append(_document(report.keys))
     return tuple(key)
@@ -90,7 +89,7 @@ def _document(keys: Iterable[bytes]) -> bytes | None:
 def _chains(group: list[Report]) -> list[list[Report]]:
     """Cut reports of equal natural key where the gap exceeds the tolerance; with a day in the key they are one."""
     family = contracts.family(group[0].family)
-    if "day" in family.natural_key:
+    if DAY in family.natural_key:
         return [group]
     tolerance_ms = family.tolerance_minutes * 60_000
     group.sort(key=lambda r: (r.core.at, r.record))

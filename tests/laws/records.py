@@ -90,7 +90,7 @@ def delivery(crossing: Crossing, nth: int = 0, accepted_at: int = 0) -> Entry:
             record,
             content,
             digest16(crossing, nth)[:8],
-        ),  # fmt: skip
+        ),
         body,
     )
 
@@ -111,7 +111,7 @@ def inbox_frame(entries: Sequence[Entry]) -> bytes:
             frame.sizes(bodies),
             b"",
             b"",
-        )  # fmt: skip
+        )
     )
 
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.header import Op
+from streams.books import ENTRIES
 from streams.books import TABLE as BOOKS
 from tests.laws.records import Entry
 from tests.laws.worlds import Broker, book, figures, worlds
@@ -97,12 +98,9 @@ def test_the_books_balance_at_every_cut(entries: list[Entry], seed: int) -> None
     accepted = dict(broker.accepted)
     for cut in broker.cuts:
         counts = book(cut.cells)
-        told = Counter(
-            agency for agency, _ in {(str(e.header.agency), e.header.delivery) for e in accepted[cut.tick]}
-        )
+        told = Counter(agency for agency, _ in {(str(e.header.agency), e.header.delivery) for e in accepted[cut.tick]})
         for agency in told:
-            entry = {name: counts.get((agency, name), 0) for name in (
-                "deliveries", "refused", "duplicate", "new_version", "current", "superseded", "cancelled", "speaking")}  # fmt: skip
+            entry = {name: counts.get((agency, name), 0) for name in ENTRIES}
             assert entry["deliveries"] == told[agency]
             assert entry["deliveries"] == entry["refused"] + entry["duplicate"] + entry["new_version"]
             assert entry["new_version"] == entry["current"] + entry["superseded"] + entry["cancelled"]
