@@ -53,6 +53,12 @@ class Broker:
         self._cache = cache or user_cache()
         self._layout = home / "kafka" / "cluster.json"
 
+    @classmethod
+    def found(cls, home: Path, cache: Path | None = None) -> Self:
+        """Return the cluster that was once started in `home`, whatever its nodes and ports; one node if none was."""
+        layout = read_json(home / "kafka" / "cluster.json")
+        return cls(home, layout.get("nodes", 1), layout.get("port"), cache)
+
     def __enter__(self) -> Self:
         """Start the cluster."""
         self.up()
@@ -148,8 +154,8 @@ class Broker:
             if not is_free(port):
                 raise Misconfigured(
                     "port-taken",
-                    f"Port {port} of 127.0.0.1 is in use by another program: stop it, or set MIGEX_BROKER__PORT "
-                    "to another port. To use a Kafka that runs there already, set MIGEX_BROKER__BOOTSTRAP.",
+                    f"Port {port} of 127.0.0.1 is in use by another program: stop it, or set MIGEX_BROKER__PORT to "
+                    "another port. If a Kafka runs there that you want to use, set MIGEX_BROKER__LOCAL=false.",
                 )
 
     def _format(self, program: str, classpath: str, nodes: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ TEST_PREFIX = "MIGEX_TEST_"
 PROCESSES = ("registry", "gateway", "kafka-door", "clock", "deduplicate", "reconcile", "aggregate", "feed")
 """Everything that runs beside the broker, in the order of starting."""
 
+_PASSWORD = re.compile(r"(://[^:/@]+:)[^@]+@")
+_HIDDEN = r"\1***@"
 _METRICS = ("kafka-door", "clock", "deduplicate", "reconcile", "aggregate")
 
 
@@ -54,7 +57,12 @@ class Broker(_Section):
     nodes: int = Field(1, description="Nodes of the local broker: 1, or 3 to rehearse the loss of one.")
     bootstrap: str = Field(
         default_factory=lambda d: _local_bootstrap(d.get("port", 9092), d.get("nodes", 1)),
-        description="Addresses of the Kafka to use, `host:port,…`; without it the local broker is used and started.",
+        description="Addresses of the Kafka to use, `host:port,…`; default: the local broker's.",
+    )
+
+    local: bool = Field(
+        default_factory=lambda d: d.get("bootstrap") == _local_bootstrap(d.get("port", 9092), d.get("nodes", 1)),
+        description="Whether `migex up` starts and `migex down` stops a local broker; false: a Kafka runs there.",
     )
 
     @field_validator("nodes")
@@ -63,11 +71,6 @@ class Broker(_Section):
         if nodes not in {1, 3}:
             raise ValueError("must be 1 or 3")
         return nodes
-
-    @property
-    def local(self) -> bool:
-        """Whether the bootstrap addresses are the local broker's own."""
-        return self.bootstrap == _local_bootstrap(self.port, self.nodes)
 
 
 class Gateway(_Section):
@@ -170,8 +173,12 @@ class Settings(BaseSettings):
         return section.host, section.port
 
     def environment(self) -> dict[str, str]:
-        """Return every setting as an environment variable, for a child that must see the same settings."""
+        """Return every setting as an environment variable."""
         return {name: str(value) for name, value, _ in leaves(self)}
+
+    def inherited(self) -> dict[str, str]:
+        """Return the whole environment for a child: this process's own, with every setting as it is here."""
+        return {**os.environ, **self.environment()}
 
 
 class _Environment(EnvSettingsSource):
@@ -229,6 +236,11 @@ def with_free_ports(home: Path, nodes: int = 1, **others: Any) -> Settings:
     )
 
 
+def shown(settings: Settings) -> list[str]:
+    """Return a line for each setting as it is in force, without passwords."""
+    return [f"{name}={_PASSWORD.sub(_HIDDEN, value)}" for name, value in settings.environment().items()]
+
+
 def markdown() -> str:
     """Return the table of all settings as docs/settings.md has it."""
     rows = [
@@ -252,6 +264,7 @@ def _default(name: str, value: object) -> str:
         "MIGEX_CACHE": "`migex` in the user's cache directory",
         "MIGEX_CONVENTION": "`schemas/conventions/BY.yaml` of the product",
         "MIGEX_FEED__URL": "empty",
+        "MIGEX_BROKER__LOCAL": "whether the addresses are the local broker's",
     }
     return described.get(name, f"`{value}`")
 

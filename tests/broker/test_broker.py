@@ -98,7 +98,7 @@ def test_taken_port_is_named_with_the_remedy(broker: str, tmp_path: Path) -> Non
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(Misconfigured, match=rf"Port {port} .*MIGEX_BROKER__PORT.*MIGEX_BROKER__BOOTSTRAP"):
+        with pytest.raises(Misconfigured, match=rf"Port {port} .*MIGEX_BROKER__PORT.*MIGEX_BROKER__LOCAL=false"):
             Broker(tmp_path, port=port).up()
 
 

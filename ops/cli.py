@@ -1,0 +1,408 @@
+"""The command `migex`. Each command imports what it needs when it is called, so that `--help` comes at once."""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ops.settings import Settings
+    from ops.status import Row
+    from streams.topics import Topics
+
+EXITS: tuple[tuple[type[MigexError], int], ...] = ((Refused, 65), (Unavailable, 75), (Misconfigured, 78))
+"""Exit status by class of error, after sysexits(3); any other error of ours: 70."""
+
+SYSTEM, PEOPLE, PARTS = "System", "Events and figures", "Parts (the supervisor starts them)"
+
+app = App(
+    name="migex",
+    help="Turn the events of a country's agencies into migration figures that can be defended and recomputed.",
+    help_flags=["--help", "-h"],
+    default_parameter=Parameter(negative=()),
+)
+broker = App(name="broker", help="A local Apache Kafka, for this machine only.", group=SYSTEM)
+topics = App(name="topics", help="The Kafka topics, kept as data.", group=SYSTEM)
+config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
+for _part in (broker, topics, config):
+    app.command(_part)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit; an error of ours is one line on standard error, never a traceback."""
+    try:
+        app(argv)
+    except MigexError as error:
+        sys.stderr.write(f"migex: {error}\n")
+        sys.exit(next((status for kind, status in EXITS if isinstance(error, kind)), 70))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+# --- System ---
+
+
+@app.command(group=SYSTEM)
+def up(*, foreground: bool = False) -> int:
+    """Start the whole system on this machine and show it.
+
+    Args:
+        foreground: Stay and supervise from this terminal until Ctrl-C.
+    """
+    from ops import system
+
+    settings, console = _settings(), _console()
+    if foreground:
+        _log(settings, "supervisor")
+        system.stay(settings, console)
+        return 0
+    system.up(settings, console)
+    return _show_status(settings, console)
+
+
+@app.command(group=SYSTEM)
+def down(*, keep_broker: bool = False) -> None:
+    """Stop the system, doors first, broker last. Data stays.
+
+    Args:
+        keep_broker: Leave the local Kafka running.
+    """
+    from ops import system
+
+    system.down(_settings(), _console(), keep_broker=keep_broker)
+
+
+@app.command(group=SYSTEM)
+def status(*, json: bool = False) -> int:
+    """Show what runs: process, address, progress, lag, last error. Exit status 1 unless everything is up.
+
+    Args:
+        json: Print JSON, one object a process.
+    """
+    from ops import status as state
+
+    settings, console = _settings(), _console()
+    if not json:
+        return _show_status(settings, console)
+    import dataclasses
+
+    found = state.rows(settings)
+    console.print_json(data=[dataclasses.asdict(row) for row in found])
+    return _verdict(found)
+
+
+@app.command(group=SYSTEM)
+def init() -> None:
+    """Make the secrets that are missing: keys of the doors, an API key for each agency."""
+    from ops import secrets
+    from schemas.conventions import load
+
+    settings = _settings()
+    made = secrets.make(settings.secrets, load(settings.convention).agencies)
+    for path in made:
+        _console().print(f"made {path}", soft_wrap=True)
+    if not made:
+        _console().print(f"nothing was missing in {settings.secrets}", soft_wrap=True)
+
+
+@broker.command(name="up")
+def broker_up(*, nodes: Literal[1, 3] | None = None, port: int | None = None) -> None:
+    """Start the local Kafka, fetching it by Maven the first time, and print its addresses.
+
+    Args:
+        nodes: 1, or 3 to rehearse the loss of one. Default: MIGEX_BROKER__NODES.
+        port: First port; two a node are taken. Default: MIGEX_BROKER__PORT.
+    """
+    from ops.broker import Broker
+
+    settings = _settings()
+    own = settings.broker
+    bootstrap = Broker(settings.home, nodes or own.nodes, port or own.port, settings.cache).up()
+    _console().print(bootstrap)
+    if bootstrap != own.bootstrap:
+        _console().print(
+            f"to use it: export MIGEX_BROKER__PORT={port or own.port} MIGEX_BROKER__NODES={nodes or own.nodes}"
+        )
+
+
+@broker.command(name="down")
+def broker_down() -> None:
+    """Stop the local Kafka. Its data stays."""
+    from ops.broker import Broker
+
+    settings = _settings()
+    Broker.found(settings.home, settings.cache).down()
+
+
+@broker.command(name="status")
+def broker_status() -> int:
+    """Show the nodes of the local Kafka. Exit status 1 unless all answer."""
+    from ops.broker import Broker
+
+    settings = _settings()
+    nodes = Broker.found(settings.home, settings.cache).status()
+    for node in nodes:
+        state = "answers" if node.answers else "does not answer" if node.pid else "down"
+        _console().print(f"node {node.node}  127.0.0.1:{node.port}  pid {node.pid or '-'}  {state}")
+    return 0 if all(node.answers for node in nodes) else 1
+
+
+@topics.command(name="apply")
+def topics_apply() -> None:
+    """Create missing topics and put settings right. Never deletes."""
+    import asyncio
+
+    from ops import topics as cluster
+
+    settings = _settings()
+    for change in asyncio.run(cluster.apply(settings.broker.bootstrap, _topics(settings))):
+        _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
+
+
+@topics.command(name="diff")
+def topics_diff() -> int:
+    """Print what is missing or different on the cluster. Exit status 1 if anything is."""
+    import asyncio
+
+    from ops import topics as cluster
+
+    settings = _settings()
+    found = asyncio.run(cluster.diff(settings.broker.bootstrap, _topics(settings)))
+    for difference in found:
+        _console().print(str(difference), soft_wrap=True)
+    return 1 if found else 0
+
+
+@config.command(name="show")
+def config_show() -> None:
+    """Print every setting as it is in force."""
+    from ops.settings import shown
+
+    for line in shown(_settings()):
+        _console().print(line, soft_wrap=True, highlight=False)
+
+
+@config.command(name="check")
+def config_check() -> None:
+    """Check the environment: misspelt names, wrong values."""
+    _settings()
+    _console().print("the settings are in order")
+
+
+@config.command(name="docs")
+def config_docs() -> None:
+    """Print the page of all settings, in Markdown."""
+    from ops.settings import markdown
+
+    sys.stdout.write(markdown())
+
+
+# --- Events and figures ---
+
+
+@app.command(group=PEOPLE)
+def publish(*files: Path, family: str, agency: str, via: Literal["http", "kafka"] = "http") -> int | None:
+    """Publish events from files (JSON arrays or NDJSON) in an agency's name.
+
+    Args:
+        files: Files of events.
+        family: Event family, e.g. border.crossing.
+        agency: Code of the agency, e.g. gpk.
+        via: The door to go through.
+    """
+    from ops import publish as client
+
+    return client.main(files, family, agency, via, _settings())
+
+
+@app.command(group=PEOPLE)
+def trace(agency: str, record_no: str, /) -> None:
+    """Say where a record is now and why, and in which cells it is counted.
+
+    Args:
+        agency: Code of the agency.
+        record_no: The agency's own number of the record.
+    """
+    from ops import trace as tracer
+
+    tracer.main(agency, record_no, _settings())
+
+
+@app.command(group=PEOPLE)
+def table(
+    name: str,
+    /,
+    *,
+    start: Annotated[str | None, Parameter(name="--from")] = None,
+    end: Annotated[str | None, Parameter(name="--to")] = None,
+    format: Literal["text", "csv", "sdmx-csv"] = "text",  # noqa: A002  # the option's name
+    cut: str | None = None,
+    detail: bool = False,
+    changes: bool = False,
+) -> None:
+    """Print a table, e.g. F06, as it is or as it was at a cut.
+
+    Args:
+        name: Id of the table.
+        start: First period, e.g. 2018-01.
+        end: Last period.
+        format: text, csv or sdmx-csv.
+        cut: The cut to show, an instant such as 2024-05-01T12:00:00Z. Default: the latest.
+        detail: Show internal dimensions too, e.g. the checkpoint.
+        changes: Show each change of a cell with its causes instead.
+    """
+    from ops import table as feed
+
+    feed.main(name, start, end, format, cut, detail, changes, _settings())
+
+
+@app.command(group=PEOPLE)
+def replay(*files: Path, agency: str | None = None, family: str | None = None, table: str = "F06") -> None:
+    """Count events from files without Kafka, by the same folds, and print a table.
+
+    Args:
+        files: Files of events; `<agency>.<family>.jsonl` says by its name whose and what.
+        agency: Code of the agency, for files of other names.
+        family: Event family, for files of other names.
+        table: Id of the table to print.
+    """
+    from ops import replay as folds
+
+    folds.main(files, agency, family, table, _settings())
+
+
+@app.command(group=PEOPLE)
+def demo(*, ports: str | None = None, scale: float = 1.0, keep: bool = False) -> int | None:
+    """Publish a real table's crossings with faults, kill workers meanwhile, and compare the figures.
+
+    Args:
+        ports: Number of smallest ports, or port codes joined by commas.
+        scale: Multiply every cell.
+        keep: Leave the system running at the end.
+    """
+    from ops import demo as show
+
+    return show.main(ports, scale, keep, _settings())
+
+
+# --- Parts ---
+
+
+@app.command(group=PARTS)
+def registry() -> None:
+    """Answer Confluent clients that ask for schemas."""
+    from ops.processes import registry as part
+
+    _run(part.run, "registry")
+
+
+@app.command(group=PARTS)
+def gateway() -> None:
+    """Be the HTTP door."""
+    from ops.processes import gateway as part
+
+    _run(part.run, "gateway")
+
+
+@app.command(group=PARTS)
+def kafka_door() -> None:
+    """Be the Kafka door: read the agencies' topics, answer with verdicts."""
+    from ops.processes import kafka_door as part
+
+    _run(part.run, "kafka-door")
+
+
+@app.command(group=PARTS)
+def clock() -> None:
+    """Write ticks into the inbox."""
+    from ops.processes import clock as part
+
+    _run(part.run, "clock")
+
+
+@app.command(group=PARTS)
+def worker(agent: Literal["deduplicate", "reconcile", "aggregate"], /, *, member: int = 0) -> None:
+    """Work as one of the three agents.
+
+    Args:
+        agent: Which one.
+        member: Number of this worker among those of its agent, from 0.
+    """
+    from ops.processes import worker as part
+
+    _run(lambda settings: part.run(settings, agent, member), agent)
+
+
+@app.command(group=PARTS)
+def feed() -> None:
+    """Serve the figures over HTTP."""
+    from ops.processes import feed as part
+
+    _run(part.run, "feed")
+
+
+@app.command(show=False)
+def supervise() -> None:
+    """Supervise the parts; `migex up` starts this in the background."""
+    from ops.supervisor import Supervisor
+
+    settings = _settings()
+    _log(settings, "supervisor")
+    Supervisor(settings).run()
+
+
+def _run(part: Callable[[Settings], None], name: str) -> None:
+    settings = _settings()
+    _log(settings, name)
+    part(settings)
+
+
+def _settings() -> Settings:
+    from ops.settings import load
+
+    return load()
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)  # a file has no width, and 80 would cut columns
+
+
+def _log(settings: Settings, name: str) -> None:
+    from ops import logs
+
+    logs.set_up(settings.logs.level, process=name)
+
+
+def _topics(settings: Settings) -> Topics:
+    from schemas.conventions import load
+    from streams.topics import Topics
+
+    return Topics.of(settings.generation, load(settings.convention))
+
+
+def _show_status(settings: Settings, console: Console) -> int:
+    from ops import status as state
+
+    found = state.rows(settings)
+    console.print(state.table(found))
+    return _verdict(found)
+
+
+def _verdict(found: list[Row]) -> int:
+    return 0 if all(row.state in {"up", "elsewhere"} for row in found) else 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What runs and how it is: from the supervisor's notes, the processes' own numbers and the ends of their logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from rich.table import Table
+from rich.text import Text
+
+from ops.broker import Broker
+from ops.pids import PidFile, read_json
+from ops.settings import PROCESSES, Settings
+from ops.supervisor import supervisor_file
+
+_TAIL_BYTES = 64 * 1024
+_PLAIN_ERROR = re.compile(r"\b(ERROR|FATAL)\b|^migex: |^\w*(Error|Exception)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One process as it is now; `applied` and the lags are None for processes that follow nothing."""
+
+    name: str
+    state: str  # up, starting (runs, does not answer), waiting (to be started again), failed (given up), down
+    pid: int | None
+    restarts: int
+    address: str
+    applied: int | None = None
+    lag_frames: int | None = None
+    lag_secs: float | None = None
+    error: str = ""
+
+
+def rows(settings: Settings) -> list[Row]:
+    """Return everything that belongs to the system, the broker first."""
+    with ThreadPoolExecutor(len(PROCESSES)) as threads:  # each may take a second not to answer
+        processes = list(threads.map(lambda name: _process(name, settings), PROCESSES))
+    return [*_broker(settings), _supervisor(settings), *processes]
+
+
+def table(found: list[Row]) -> Table:
+    """Return the rows as people read them."""
+    shown = Table(
+        "name", "state", "pid", "restarts", "address", "applied", "lag", "last error", box=None, pad_edge=False
+    )
+    for row in found:
+        lag = "" if row.lag_frames is None else f"{row.lag_frames} frames"
+        if row.lag_secs is not None:
+            lag += f" {row.lag_secs:.1f} s"
+        shown.add_row(
+            row.name,
+            Text(row.state, style={"up": "green", "failed": "bold red", "down": "red"}.get(row.state, "yellow")),
+            str(row.pid or ""),
+            str(row.restarts or ""),
+            row.address,
+            "" if row.applied is None else str(row.applied),
+            lag,
+            Text(row.error, overflow="ellipsis", no_wrap=True),
+        )
+    return shown
+
+
+def last_error(log: Path) -> str:
+    """Return the last line of a log that reports an error, at most 200 characters, empty when there is none."""
+    found = ""
+    for line in _tail(log):
+        found = _error_in(line) or found
+    return found[:200]
+
+
+def _broker(settings: Settings) -> Iterator[Row]:
+    if not settings.broker.local:
+        yield Row("kafka", "elsewhere", None, 0, settings.broker.bootstrap)
+        return
+    broker = Broker(settings.home, settings.broker.nodes, settings.broker.port, settings.cache)
+    for node in broker.status():
+        state = "up" if node.answers else "starting" if node.pid else "down"
+        error = last_error(settings.home / "logs" / f"kafka-{node.node}.log")
+        yield Row(f"kafka-{node.node}", state, node.pid, 0, f"127.0.0.1:{node.port}", error=error)
+
+
+def _supervisor(settings: Settings) -> Row:
+    pid = supervisor_file(settings.home).pid()
+    error = last_error(settings.home / "logs" / "supervisor.log")
+    return Row("supervisor", "up" if pid else "down", pid, 0, "", error=error)
+
+
+def _process(name: str, settings: Settings) -> Row:
+    file = settings.home / "run" / f"{name}.json"
+    noted, pid = read_json(file), PidFile(file).pid()
+    host, port = settings.address(name)
+    error = last_error(settings.home / "logs" / f"{name}.log")
+    restarts = noted.get("restarts", 0)
+    where = f"http://{host}:{port}"
+    if pid is None:
+        state = noted.get("state", "down")
+        return Row(name, "down" if state == "up" else state, None, restarts, where, error=error)
+    text = get(host, port, "/metrics") if get(host, port, "/health") is not None else None
+    if text is None:
+        return Row(name, "starting", pid, restarts, where, error=error)
+    applied, frames, secs = _progress(text)
+    return Row(name, "up", pid, restarts, where, applied, frames, secs, error)
+
+
+def get(host: str, port: int, path: str) -> str | None:
+    """Return what a process answers with status 200 within a second, else None."""
+    connection = HTTPConnection(host, port, timeout=1.0)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+    return text if answer.status == 200 else None
+
+
+def _progress(metrics: str) -> tuple[int | None, int | None, float | None]:
+    """Return the sum of applied offsets, the sum of frames behind, and the lag in seconds."""
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    applied, frames = sums.get("migex_applied_offset"), sums.get("migex_lag_frames")
+    lag = sums.get("migex_lag_seconds")
+    return (None if applied is None else int(applied)), (None if frames is None else int(frames)), lag
+
+
+def _tail(log: Path) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES), os.SEEK_SET)
+            return file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _error_in(line: str) -> str:
+    if not line.startswith("{"):
+        return line if _PLAIN_ERROR.search(line) else ""
+    try:
+        noted = json.loads(line)
+    except ValueError:
+        return ""
+    if noted.get("level") not in {"error", "critical"}:
+        return ""
+    reason = str(noted.get("exception", "")).strip().rpartition("\n")[2]
+    return " ".join(part for part in (noted.get("timestamp", "")[:19], str(noted.get("event")), reason) if part)

@@ -1,0 +1,237 @@
+"""The supervisor: starts the processes of one system, starts again what dies, stops them in order.
+
+It knows nothing of what they do. Whatever it knows of them stands in `<home>/run/<name>.json`, for `migex status`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from ops.pids import PidFile, write_json
+from ops.settings import PROCESSES, Settings
+from schemas.errors import Misconfigured
+
+STOP_ORDER: Sequence[tuple[str, ...]] = (
+    ("gateway", "kafka-door"),  # first nobody comes in any more, then what is inside may finish
+    ("clock",),
+    ("deduplicate", "reconcile", "aggregate"),
+    ("feed", "registry"),
+)
+GRACE_SECS = 10.0
+_AGENTS = {"deduplicate", "reconcile", "aggregate"}
+_EXIT_MISCONFIGURED = 78
+_TURN_EVERY_SECS = 5.0
+_KEPT_LOGS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the supervisor waits before it starts something again, and when it gives up; seconds."""
+
+    first_secs: float = 0.2
+    longest_secs: float = 10.0
+    quick_secs: float = 10.0  # whoever lives shorter than this died quickly
+    deaths: int = 10  # so many quick deaths in a row, and it is given up
+
+
+def programs() -> dict[str, list[str]]:
+    """Return the command line of every process, in the order of starting."""
+    command = [sys.executable, "-m", "ops.cli"]
+    return {name: [*command, *(["worker", name] if name in _AGENTS else [name])] for name in PROCESSES}
+
+
+class Child:
+    """One process under supervision."""
+
+    def __init__(self, name: str, argv: Sequence[str], settings: Settings, patience: Patience) -> None:
+        self.name = name
+        self._argv = argv
+        self._environ = settings.inherited()
+        self._log = settings.home / "logs" / f"{name}.log"
+        self._run = settings.home / "run" / f"{name}.json"
+        self._patience = patience
+        self._program: subprocess.Popen[bytes] | None = None
+        self._begun = 0.0
+        self._next = 0.0
+        self._quick = 0
+        self.restarts = -1
+        self.state = "down"
+        self._exit: int | None = None
+
+    def sweep(self) -> None:
+        """End what a supervisor that was killed left behind."""
+        PidFile(self._run).stop(GRACE_SECS)
+
+    def watch(self, now: float) -> None:
+        """Start it if it is time to, note if it died; `now` in monotonic seconds."""
+        if self.state == "failed":
+            return
+        if self._program is None:
+            if now >= self._next:
+                self._start(now)
+        elif self._program.poll() is not None:
+            self._died(now, self._program.returncode)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        if self._program is not None:
+            self._program.terminate()
+
+    def see_end(self, deadline: float) -> None:
+        """Wait until the deadline, then kill."""
+        if self._program is not None:
+            try:
+                self._program.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                structlog.get_logger().warning("A process did not end in time and is killed.", name=self.name)
+                self._program.kill()
+                self._program.wait()
+        self._run.unlink(missing_ok=True)
+
+    def _start(self, now: float) -> None:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._program = subprocess.Popen(
+                self._argv,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509  # the supervisor has one thread
+            )
+        self._begun = now
+        self.restarts += 1
+        self._note("up")
+
+    def _died(self, now: float, status: int) -> None:
+        patience = self._patience
+        self._program = None
+        self._exit = status
+        self._quick = self._quick + 1 if now - self._begun < patience.quick_secs else 1
+        log = structlog.get_logger().bind(name=self.name, exit=status, log=str(self._log))
+        if status == _EXIT_MISCONFIGURED or self._quick >= patience.deaths:
+            log.error("A process is given up: see its log, then run `migex down` and `migex up`.")
+            self._note("failed")
+            return
+        wait = min(patience.longest_secs, patience.first_secs * 2 ** (self._quick - 1))
+        self._next = now + wait
+        log.warning("A process ended and is started again.", after_secs=round(wait, 1))
+        self._note("waiting")
+
+    def _note(self, state: str) -> None:
+        self.state = state
+        known = {"state": state, "restarts": self.restarts, "exit": self._exit, "at": time.time()}
+        if self._program is None:
+            write_json(self._run, {"pid": None, **known})
+        else:
+            PidFile(self._run).record(self._program.pid, **known)
+
+
+class Supervisor:
+    """Everything that runs beside the broker in one system."""
+
+    def __init__(
+        self, settings: Settings, argv: Mapping[str, Sequence[str]] | None = None, patience: Patience | None = None
+    ) -> None:
+        """`argv` names the processes and their command lines, the product's own by default."""
+        self._home = settings.home
+        self._max_bytes = settings.logs.max_megabytes * 1024 * 1024
+        chosen = programs() if argv is None else argv
+        self._children = {name: Child(name, a, settings, patience or Patience()) for name, a in chosen.items()}
+        self._stopping = False
+
+    def run(self) -> None:
+        """Supervise until SIGTERM or SIGINT; raises Misconfigured when this system has a supervisor already."""
+        self._home.joinpath("run").mkdir(parents=True, exist_ok=True)
+        with self._home.joinpath("run", "supervisor.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Misconfigured("already-up", f"The system in {self._home} has a supervisor already.") from None
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self._stop())
+            supervisor_file(self._home).record(os.getpid())
+            try:
+                self._supervise()
+            finally:
+                self._end()
+                self._home.joinpath("run", "supervisor.json").unlink(missing_ok=True)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _supervise(self) -> None:
+        for child in self._children.values():
+            child.sweep()
+        structlog.get_logger().info("The supervisor is at work.", home=str(self._home))
+        turned = 0.0
+        while not self._stopping:
+            now = time.monotonic()
+            for child in self._children.values():
+                child.watch(now)
+            if now - turned > _TURN_EVERY_SECS:
+                turned = now
+                for log in self._home.joinpath("logs").glob("*.log"):
+                    turn(log, self._max_bytes)
+            time.sleep(0.1)
+
+    def _end(self) -> None:
+        known = {name for group in STOP_ORDER for name in group}
+        for group in (*STOP_ORDER, tuple(name for name in self._children if name not in known)):
+            children = [self._children[name] for name in group if name in self._children]
+            for child in children:
+                child.ask_to_end()
+            deadline = time.monotonic() + GRACE_SECS
+            for child in children:
+                child.see_end(deadline)
+        structlog.get_logger().info("Everything has ended.")
+
+
+def supervisor_file(home: Path) -> PidFile:
+    """Return the file that names the supervisor of the system in `home`."""
+    return PidFile(home / "run" / "supervisor.json")
+
+
+def turn(log: Path, max_bytes: int) -> None:
+    """Begin a log file anew when it has grown too large; three old ones are kept.
+
+    Its writer holds it open for appending, so it is copied and cut, not moved; lines of that instant may be lost.
+    """
+    if log.stat().st_size <= max_bytes:
+        return
+    for n in range(_KEPT_LOGS, 1, -1):
+        older, newer = log.with_name(f"{log.name}.{n}"), log.with_name(f"{log.name}.{n - 1}")
+        if newer.exists():
+            newer.replace(older)
+    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    os.truncate(log, 0)
+
+
+def _dying_with(parent: int) -> Callable[[], None]:
+    """Return what makes a child die with the supervisor, even with one that is killed.
+
+    SIGKILL, because it is certain and nothing in the product needs a graceful end (laws L1 and L2). Linux only;
+    elsewhere the next `migex up` or `migex down` ends what was left.
+    """
+    libc = ctypes.CDLL(None)
+
+    def bind() -> None:
+        if sys.platform == "linux":
+            libc.prctl(1, int(signal.SIGKILL))  # prctl(2), PR_SET_PDEATHSIG
+            if os.getppid() != parent:  # it died before we asked
+                os._exit(1)
+
+    return bind

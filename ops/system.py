@@ -1,0 +1,87 @@
+"""One whole system on this machine: `migex up`, `migex down`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+
+from rich.console import Console
+
+from ops import secrets, status, topics
+from ops.broker import Broker
+from ops.pids import PidFile, detach, stop_all
+from ops.settings import PROCESSES, Settings
+from ops.supervisor import GRACE_SECS, STOP_ORDER, Supervisor, supervisor_file
+from schemas.conventions import load
+from schemas.errors import Unavailable
+from streams.topics import Topics
+
+READY_SECS = 90.0
+
+
+def local_broker(settings: Settings) -> Broker:
+    """Return the local broker of this system, running or not."""
+    return Broker(settings.home, settings.broker.nodes, settings.broker.port, settings.cache)
+
+
+def prepare(settings: Settings, console: Console) -> None:
+    """Start the local broker if it is the one in use, make missing keys, create missing topics."""
+    convention = load(settings.convention)
+    if settings.broker.local:
+        console.print(f"kafka       {local_broker(settings).up()}")
+    made = secrets.make(settings.secrets, convention.agencies)
+    console.print(f"secrets     {settings.secrets}" + (f" ({len(made)} made)" if made else ""))
+    done = asyncio.run(topics.apply(settings.broker.bootstrap, Topics.of(settings.generation, convention)))
+    console.print(f"topics      {len(done)} put right" if done else "topics      as they should be")
+
+
+def up(settings: Settings, console: Console) -> None:
+    """Start the system and return when every process answers; what runs already is left alone.
+
+    Raises Unavailable when a process does not get ready.
+    """
+    prepare(settings, console)
+    if supervisor_file(settings.home).pid() is None:
+        command = [sys.executable, "-m", "ops.cli", "supervise"]
+        detach(command, settings.home / "logs" / "supervisor.log", settings.inherited())
+    until_ready(settings)
+
+
+def stay(settings: Settings, console: Console) -> None:
+    """Start the system and supervise it from here until SIGTERM or Ctrl-C."""
+    prepare(settings, console)
+    Supervisor(settings).run()
+
+
+def until_ready(settings: Settings, secs: float = READY_SECS) -> None:
+    """Wait until every process answers; raises Unavailable naming the one that does not."""
+    end = time.monotonic() + secs
+    while True:
+        late = [row for row in status.rows(settings) if row.state != "up" and row.name in PROCESSES]
+        given_up = [row for row in late if row.state == "failed"]
+        if not late:
+            return
+        if given_up or time.monotonic() > end:
+            row = (given_up or late)[0]
+            reason = f" It says last: {row.error}" if row.error else ""
+            log = settings.home / "logs" / f"{row.name}.log"
+            raise Unavailable("not-ready", f"{row.name} is {row.state}; its log is {log}.{reason}")
+        time.sleep(0.2)
+
+
+def down(settings: Settings, console: Console, *, keep_broker: bool = False) -> None:
+    """Stop everything in order, doors first, the broker last; data stays."""
+    supervisor = supervisor_file(settings.home)
+    running = supervisor.pid() is not None
+    supervisor.signal(signal.SIGTERM)
+    supervisor.wait(GRACE_SECS * (len(STOP_ORDER) + 1))
+    supervisor.stop(0.0)
+    # what a supervisor that was killed left behind, where the system does not end it with its parent
+    left = [PidFile(settings.home / "run" / f"{name}.json") for group in STOP_ORDER for name in group]
+    stop_all(left, GRACE_SECS)
+    console.print("processes   stopped" if running else "processes   none ran")
+    if settings.broker.local and not keep_broker:
+        Broker.found(settings.home, settings.cache).down()
+        console.print("kafka       stopped")
