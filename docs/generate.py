@@ -8,21 +8,37 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from connectors import reasons
+from connectors import problems, reasons
 from docs import reference
 from ops import dashboard, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schemas", "streams", "connectors", "ops")
 CLASSES = {
-    "Unavailable": "Something we depend on is away; the same call may succeed later. HTTP: 503 with Retry-After.",
-    "Misconfigured": "A setting or a file is wrong: the process does not start, exit status 78. Restarting is no help.",
-    "Broken": "One of our own invariants failed: something was put aside or the process stopped; nothing was guessed.",
+    "refused": (
+        "Refused by the feed",
+        "The question has no answer as it was asked. HTTP: 404 for what is not there, else 422.",
+    ),
+    "Unavailable": (
+        "Unavailable",
+        "Something we depend on is away; the same call may succeed later. HTTP: 503 with Retry-After.",
+    ),
+    "Misconfigured": (
+        "Misconfigured",
+        "A setting or a file is wrong: the process does not start, exit status 78. Restarting is no help.",
+    ),
+    "Broken": (
+        "Broken",
+        "One of our own invariants failed: something was put aside or the process stopped; nothing was guessed.",
+    ),
 }
-"""The classes of `schemas.errors` that carry a code of their own, with what the reader must know of them."""
+"""What carries a code of its own, with a title and what the reader must know of it."""
+
+_SAID = {"refused": 2, "Reason": 2, "_require_one_of": 2, "problem": 2}
+"""Functions that refuse a question, and which argument says the rule."""
 
 _ROOMS = re.compile(r"(<!-- rooms: made by make generate -->\n).*?(<!-- end of rooms -->)", re.DOTALL)
 
@@ -40,19 +56,19 @@ def errors_page() -> str:
         "Every code, by what the reader must do. A code never changes its meaning.",
         "This page is made by `make generate`.",
         "",
-        "## Refused",
+        "## Refused by a door",
         "",
         "The sender must change something and send again. Each reason names the code, the field, the rule and the",
         "remedy, never the value.",
         "",
         "| code | meaning |",
         "|---|---|",
-        *(f"| `{code}` | {meaning} |" for code, meaning in sorted(reasons.CODES.items())),
+        *(f"| `{code}` | {problems.meaning(code)} |" for code in sorted({*reasons.CODES, *problems.STATUS})),
     ]
     found = sorted(set(raised()))
-    for name, meaning in CLASSES.items():
-        lines += ["", f"## {name}", "", meaning, "", "| code | what is said | by |", "|---|---|---|"]
-        lines += [f"| `{code}` | {detail} | `{module}` |" for kind, code, detail, module in found if kind == name]
+    for kind, (title, meaning) in CLASSES.items():
+        lines += ["", f"## {title}", "", meaning, "", "| code | what is said | by |", "|---|---|---|"]
+        lines += [f"| `{code}` | {said} | `{module}` |" for each, code, said, module in found if each == kind]
     return "\n".join(lines) + "\n"
 
 
@@ -125,10 +141,20 @@ def raised() -> Iterator[tuple[str, str, str, str]]:
             texts = _texts(tree)
             module = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
             for node in ast.walk(tree):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CLASSES:
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                     names = {name: text for line, name, text in texts if line < node.lineno}  # the nearest one above
-                    code, detail = (_text(argument, names) for argument in node.args[:2])
-                    yield node.func.id, code, detail.replace("|", "\\|"), module
+                    for kind, code, said in _coded(node.func.id, node.args, names):
+                        yield kind, code, said.replace("|", "\\|"), module
+
+
+def _coded(name: str, arguments: Sequence[ast.expr], names: Mapping[str, ast.expr]) -> Iterator[tuple[str, str, str]]:
+    """Yield class, code and what is said, where a call makes an error with a code of its own."""
+    if name in CLASSES and name not in _SAID and len(arguments) > 1:
+        yield name, _text(arguments[0], names), _text(arguments[1], names)
+    elif name in _SAID and len(arguments) > _SAID[name]:
+        codes = [each.value for each in arguments[:2] if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if codes and codes[0] not in {*reasons.CODES, *problems.STATUS}:
+            yield "refused", codes[0], _text(arguments[_SAID[name]], names)
 
 
 def _texts(tree: ast.Module) -> list[tuple[int, str, ast.expr]]:

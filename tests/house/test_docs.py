@@ -7,8 +7,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from docs import generate
+from ops.cli import app
 from ops.settings import Settings, leaves
 from schemas.contracts import FAMILIES
 from streams.telemetry import METRICS
@@ -73,6 +75,23 @@ def test_make_targets_named_on_a_page_exist() -> None:
     assert named - targets == set()
 
 
+def test_every_command_is_in_the_readme() -> None:
+    readme = (tree.ROOT / "README.md").read_text()
+    assert {command for command in commands() if command not in readme} == set()
+
+
+def test_commands_named_on_a_page_exist() -> None:
+    known = commands()
+    first = {command.split()[0] for command in known}
+    groups = {command.split()[0] for command in known if " " in command}
+    named = [
+        words.split() for page in PAGES for code in codes(page) for words in re.findall(r"\bmigex ([a-z -]+)", code)
+    ]
+    wrong = {words[0] for words in named if words and words[0] not in first}
+    wrong |= {" ".join(words[:2]) for words in named if words[0] in groups and " ".join(words[:2]) not in known}
+    assert wrong == set()
+
+
 def test_paths_named_on_a_page_exist() -> None:
     rooms = ("schemas/", "streams/", "connectors/", "ops/", "tests/", "bench/", "docs/", "examples/", "requirements/")
     named = {
@@ -89,6 +108,18 @@ def test_the_changelog_knows_the_version() -> None:
     assert re.search(
         rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", (tree.ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )
+
+
+def commands(parts: App = app, before: str = "") -> set[str]:
+    """Return the words of every command that a person may give."""
+    found: set[str] = set()
+    for name in parts:
+        if name.startswith("-") or not parts[name].show:
+            continue
+        words = f"{before} {name}".strip()
+        inner = commands(parts[name], words)
+        found |= inner or {words}
+    return found
 
 
 def codes(page: Path) -> list[str]:
