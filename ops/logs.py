@@ -12,7 +12,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
-_QUIET = {"aiokafka": "WARNING", "faust": "WARNING", "mode": "WARNING", "httpx": "WARNING", "uvicorn.access": "WARNING"}
+QUIET = {"aiokafka": "WARNING", "faust": "WARNING", "mode": "WARNING", "httpx": "WARNING", "uvicorn.access": "WARNING"}
+"""Libraries whose chatter is left out unless the level is DEBUG."""
 
 
 def set_up(level: str = "INFO", stream: TextIO | None = None, **context: object) -> None:
@@ -47,7 +48,7 @@ def config(level: str = "INFO", stream: TextIO | None = None) -> dict[str, Any]:
         },
         "handlers": {"migex": {"class": "logging.StreamHandler", "stream": stream, "formatter": "migex"}},
         "root": {"level": level, "handlers": ["migex"]},
-        "loggers": {} if level == "DEBUG" else {name: {"level": quiet} for name, quiet in _QUIET.items()},
+        "loggers": {name: {"level": "NOTSET" if level == "DEBUG" else quiet} for name, quiet in QUIET.items()},
     }
 
 
