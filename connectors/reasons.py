@@ -45,6 +45,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "birth-contradiction": "Date and year of birth contradict each other.",
         "date-implausible": "A date lies so far in the past or future that it must be an error.",
         "date-order": "A date lies before another one that must come first.",
+        "door-defect": "The door failed on this event by its own fault; it is counted, and watched for.",
     }
 )
 """Every code of a reason, with what it means; `GET /v1/errors/{code}` shows them."""

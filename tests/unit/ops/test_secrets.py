@@ -1,0 +1,78 @@
+"""Secrets: made once, kept from others, never shown."""
+
+from __future__ import annotations
+
+import stat
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from ops import secrets
+from schemas.errors import Misconfigured
+
+
+def test_everything_is_made_once(tmp_path: Path) -> None:
+    home = tmp_path / "secrets"
+    made = secrets.make(home, ["gpk", "mvd"])
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert {path.name for path in made} == {"link-1.key", "digest.key", "gpk.key", "mvd.key"}
+    assert secrets.make(home, ["gpk", "mvd"]) == []
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+    assert secrets.make(home, ["mfa"]) == [home / "api-keys" / "mfa.key"]
+    assert secrets.load(home).link_key_id == 1
+
+
+def test_only_the_owner_can_read(tmp_path: Path) -> None:
+    home = tmp_path / "secrets"
+    secrets.make(home, ["gpk"])
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*") if path.is_file()}
+    assert modes == {0o600}
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+def test_api_keys_are_known_by_their_hash_alone(tmp_path: Path) -> None:
+    secrets.make(tmp_path, ["gpk", "mvd"])
+    key = secrets.api_key(tmp_path, "gpk")
+    assert secrets.agencies(tmp_path)[sha256(key.encode()).hexdigest()] == "gpk"
+    assert key not in (tmp_path / "agencies.json").read_text()
+    (tmp_path / "api-keys" / "gpk.key").unlink()  # handed over to the agency
+    assert secrets.make(tmp_path, ["gpk", "mvd"]) == []
+    assert len(secrets.agencies(tmp_path)) == 2
+
+
+def test_the_newest_link_key_counts(tmp_path: Path) -> None:
+    secrets.make(tmp_path, [])
+    old = secrets.load(tmp_path)
+    fresh = tmp_path / "link-2.key"
+    fresh.touch(mode=0o600)
+    fresh.write_text("ab" * 32)
+    new = secrets.load(tmp_path)
+    assert (new.link_key_id, new.link_key) == (2, b"\xab" * 32)
+    assert new.digest_key == old.digest_key
+    (tmp_path / "link-1.key").unlink()
+    assert secrets.make(tmp_path, []) == []
+
+
+@pytest.mark.parametrize("name", ["link-1.key", "digest.key", "agencies.json"])
+@pytest.mark.parametrize(("fault", "code"), [("missing", "no-secret"), ("open", "open-secret"), ("torn", "bad-secret")])
+def test_a_faulty_file_stops_the_start_and_is_named(tmp_path: Path, name: str, fault: str, code: str) -> None:
+    secrets.make(tmp_path, ["gpk"])
+    path = tmp_path / name
+    if fault == "missing":
+        path.unlink()
+    elif fault == "open":
+        path.chmod(0o644)
+    else:
+        path.write_text("{zz")
+    read = secrets.agencies if name == "agencies.json" else secrets.load
+    with pytest.raises(Misconfigured, match=name) as error:
+        read(tmp_path)
+    assert error.value.code == code
+
+
+def test_an_absent_directory_asks_for_init(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="migex init"):
+        secrets.load(tmp_path / "nothing")
+    with pytest.raises(Misconfigured, match="migex init"):
+        secrets.api_key(tmp_path / "nothing", "gpk")
