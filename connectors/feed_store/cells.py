@@ -16,7 +16,7 @@ class Cell(NamedTuple):
     table: str
     period: str
     codes: tuple[str, ...]  # in the order of the table's dimensions
-    facts: int  # > 0
+    facts: int  # 0: it is gone
     measures: tuple[int, ...]  # in the order of the table's measures
     cut: int  # the cut of its last change, seconds since 1970-01-01T00:00Z
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, select, tuple_
 
 from connectors.feed_store.cells import Cell, Change, Cut
 from connectors.feed_store.tables import CELL_CHANGE, CELL_NOW, CUT
@@ -65,7 +65,7 @@ def cut_at(connection: Connection, generation: int, instant: int | None) -> Cut:
 
 
 def cells(connection: Connection, generation: int, span: Span, cut: int | None) -> list[Cell]:
-    """Return the cells that have facts as of the cut, ascending by period and codes."""
+    """Return the cells as of the cut, ascending by period and codes, those that are gone by then among them."""
     latest = connection.execute(select(func.max(CUT.c.tick)).where(CUT.c.generation == generation)).scalar()
     if cut is None or latest is None or cut >= latest:
         rows = CELL_NOW
@@ -102,13 +102,21 @@ def changes(connection: Connection, generation: int, span: Span, page: Page) -> 
     return [_change(row) for row in connection.execute(ordered.limit(page.limit))]
 
 
+def periods(connection: Connection, generation: int, table: str) -> tuple[str, str] | None:
+    """Return the first and the last period of a table at the latest cut, or None when it has no cell."""
+    rows = CELL_NOW.c
+    query = select(func.min(rows.period), func.max(rows.period))
+    first, last = connection.execute(query.where(rows.generation == generation, rows.table_id == table)).one()
+    return None if first is None else (first, last)
+
+
 def iso(tick: int) -> str:
     """Return a tick (seconds since 1970-01-01T00:00Z) as ISO 8601 in UTC."""
     return datetime.fromtimestamp(tick, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _as_of(generation: int, span: Span, cut: int) -> Select[Any]:
-    """Return the query of each cell's newest change up to the cut, without those that are gone."""
+    """Return the query of each cell's newest change up to the cut."""
     rows = CELL_CHANGE
     newest = (
         select(rows.c.table_id, rows.c.period, rows.c.codes, func.max(rows.c.cut).label("cut"))
@@ -116,13 +124,9 @@ def _as_of(generation: int, span: Span, cut: int) -> Select[Any]:
         .group_by(rows.c.table_id, rows.c.period, rows.c.codes)
         .subquery()
     )
-    same = [rows.c[name] == newest.c[name] for name in ("table_id", "period", "codes", "cut")]
+    same = and_(*[rows.c[name] == newest.c[name] for name in ("table_id", "period", "codes", "cut")])
     columns = (rows.c.table_id, rows.c.period, rows.c.codes, rows.c.facts, rows.c.measures, rows.c.cut)
-    return (
-        select(*columns)
-        .join(newest, same[0] & same[1] & same[2] & same[3])
-        .where(rows.c.generation == generation, rows.c.facts > 0)
-    )
+    return select(*columns).join(newest, same).where(rows.c.generation == generation)
 
 
 def _cell(row: Sequence[Any]) -> Cell:

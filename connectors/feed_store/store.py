@@ -83,6 +83,12 @@ class FeedStore:
         self, table: str, first: str | None = None, last: str | None = None, cut: int | None = None
     ) -> list[Cell]:
         """Return a table's cells of the periods first to last (both included) as of a cut; None: the latest."""
+        return [cell for cell in self.cells_and_gone(table, first, last, cut) if cell.facts]
+
+    def cells_and_gone(
+        self, table: str, first: str | None = None, last: str | None = None, cut: int | None = None
+    ) -> list[Cell]:
+        """Return the same with the cells that are gone: a sum that they were part of changed when they went."""
         with self._snapshot() as connection:
             return reading.cells(connection, self.generation, reading.Span(table, first, last), cut)
 
@@ -101,6 +107,11 @@ class FeedStore:
         page = reading.Page(after, _MAX_TICK if until is None else until, limit)
         with self._snapshot() as connection:
             return reading.changes(connection, self.generation, span, page)
+
+    def periods(self, table: str) -> tuple[str, str] | None:
+        """Return the first and the last period of a table at the latest cut, or None when it has no cell."""
+        with self._snapshot() as connection:
+            return reading.periods(connection, self.generation, table)
 
     def books(self, cut: int | None = None) -> list[book.BookRow]:
         """Return the books as of a cut, per agency and family."""

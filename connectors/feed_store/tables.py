@@ -82,7 +82,7 @@ CELL_NOW = Table(
     Column("cut", _LONG, nullable=False),  # the cut of the cell's last change
     **_LEAN,
 )
-"""Every cell that has a fact at the latest cut."""
+"""Every cell at the latest cut; facts 0: it is gone, yet a sum that it was part of changed with it."""
 
 CELL_CHANGE = Table(
     "cell_change",

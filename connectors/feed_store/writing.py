@@ -81,8 +81,7 @@ class Transaction:
         values = [(cell.facts, _text(cell.measures), _text(cell.causes)) for cell in cut.cells]
         rows = list(zip(keys, values, strict=True))
         bulk.insert(self._connection, CELL_CHANGE, [(*key, cut.tick, *value) for key, value in rows])
-        bulk.upsert(self._connection, CELL_NOW, [(*key, *value, cut.tick) for key, value in rows if value[0]])
-        bulk.delete(self._connection, CELL_NOW, [key for key, value in rows if not value[0]])
+        bulk.upsert(self._connection, CELL_NOW, [(*key, *value, cut.tick) for key, value in rows])
         self._connection.execute(insert(CUT).values(generation=generation, tick=cut.tick, cells=len(cut.cells)))
         self._cuts += 1
 

@@ -249,6 +249,13 @@ def test_cells_are_read_as_of_any_cut(three_cuts: FeedStore) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("cut", [None, 30, 35])
+def test_a_cell_that_is_gone_can_be_asked_for(three_cuts: FeedStore, cut: int | None) -> None:
+    gone = [cell for cell in three_cuts.cells_and_gone("T", cut=cut) if not cell.facts]
+    assert gone == [Cell("T", "2018-02", ("B", "x"), 0, (0, 0), 30)]
+    assert all(cell.facts for cell in three_cuts.cells_and_gone("T", cut=20))
+
+
 def test_a_cell_says_when_it_last_changed(three_cuts: FeedStore) -> None:
     assert three_cuts.cells("T", "2018-01", "2018-01") == [Cell("T", "2018-01", ("A", "x"), 3, (3, 7), 20)]
     assert three_cuts.cells("T", "2018-01", "2018-01", cut=10) == [Cell("T", "2018-01", ("A", "x"), 1, (1, 5), 10)]

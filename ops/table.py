@@ -1,0 +1,26 @@
+"""`migex table`: a table of the feed store, as the feed's server would show it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from connectors.feed_store import FeedStore
+from connectors.table_query import MAX_CHANGES, Question, Style, Tables
+from ops.settings import Settings
+from schemas.codelists import CodeLists
+from schemas.conventions import load
+
+
+def show(settings: Settings, question: Question, style: Style, *, changes: bool = False) -> str:
+    """Return the table, or how its cells changed, ready to print; read from the store, without the feed's server.
+
+    Raises Refused, naming the option, for a question that has no answer; Misconfigured or Unavailable for the store.
+    """
+    convention = load(settings.convention)
+    lists = CodeLists.load(*convention.codelist_directories)
+    with closing(FeedStore(settings.feed_url, settings.generation)) as store:
+        tables = Tables(store, convention, lists)
+        asked = tables.ask(question)
+        if changes:
+            return tables.render_changes(asked.table, tables.changes(asked, limit=MAX_CHANGES), style)
+        return tables.render(tables.read(asked), style)
