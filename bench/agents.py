@@ -130,7 +130,8 @@ def _measure(settings: Settings, records: int, last: int, reference: float, brok
         print(f"current records {current:,}, crossings counted {counted:,}")
     finally:
         for worker in workers.values():
-            worker.kill()
+            if worker.poll() is None:
+                worker.kill()
 
 
 if __name__ == "__main__":

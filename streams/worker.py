@@ -341,4 +341,6 @@ class Worker:
 
     def run(self, logging_config: Mapping[str, Any]) -> None:
         """Work until SIGTERM; `logging_config` as `logging.config.dictConfig` takes it."""
-        faust.Worker(self.app, redirect_stdouts=False, logging_config=logging_config).execute_from_commandline()
+        level = logging_config["root"]["level"]
+        worker = faust.Worker(self.app, loglevel=level, redirect_stdouts=False, logging_config=logging_config)
+        worker.execute_from_commandline()
