@@ -83,6 +83,7 @@ class Broker:
         """
         program = java()
         classpath = f"{jars(self._cache)}/*"
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies in Kafka is about persons
         with locked(self.home / "kafka" / ".lock"):
             missing = [n for n in self._all() if self._pid_file(n).pid() is None]
             self._lay_out(fresh=len(missing) == self.nodes)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging.config
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 QUIET = {"aiokafka": "WARNING", "faust": "WARNING", "mode": "WARNING", "httpx": "WARNING", "uvicorn.access": "WARNING"}
 """Libraries whose chatter is left out unless the level is DEBUG."""
@@ -23,17 +24,15 @@ def set_up(level: str = "INFO", stream: TextIO | None = None, **context: object)
     """
     stream = stream or sys.stderr
     structlog.configure(
-        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_shared(context), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    logging.config.dictConfig(config(level, stream))
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(**context)
+    logging.config.dictConfig(config(level, stream, **context))
 
 
-def config(level: str = "INFO", stream: TextIO | None = None) -> dict[str, Any]:
+def config(level: str = "INFO", stream: TextIO | None = None, **context: object) -> dict[str, Any]:
     """Return the same set-up for `logging.config.dictConfig`, as `faust.Worker(logging_config=…)` takes it."""
     stream = stream or sys.stderr
     return {
@@ -42,7 +41,7 @@ def config(level: str = "INFO", stream: TextIO | None = None) -> dict[str, Any]:
         "formatters": {
             "migex": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _shared(),
+                "foreign_pre_chain": _shared(context),
                 "processors": _rendering(pretty=stream.isatty()),
             }
         },
@@ -52,8 +51,12 @@ def config(level: str = "INFO", stream: TextIO | None = None) -> dict[str, Any]:
     }
 
 
-def _shared() -> list[Processor]:
+def _shared(context: Mapping[str, object]) -> list[Processor]:
+    def add_context(_: object, __: str, line: EventDict) -> EventDict:
+        return {**context, **line}  # not by structlog's context variables: the libraries' threads do not inherit them
+
     return [
+        add_context,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

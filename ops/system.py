@@ -29,6 +29,7 @@ def local_broker(settings: Settings) -> Broker:
 def prepare(settings: Settings, console: Console) -> None:
     """Start the local broker if it is the one in use, make missing keys, create missing topics."""
     convention = load(settings.convention)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # state and topics are about persons
     if settings.broker.local:
         console.print(f"kafka       {local_broker(settings).up()}")
     made = secrets.make(settings.secrets, convention.agencies)

@@ -50,9 +50,11 @@ METRICS: Mapping[str, Metric] = {
     "migex_records_total": Metric("counter", "Records folded, by outcome.", ("agent", "outcome")),
     "migex_fold_seconds": Metric("histogram", "One fold: a batch of messages and its write.", ("agent",), _FOLD),
     "migex_applied_offset": Metric(
-        "gauge", "Offset up to which the state has applied its source.", ("agent", "partition")
+        "gauge", "Offset of the last message that the state has applied.", ("agent", "partition")
     ),
-    "migex_log_end_offset": Metric("gauge", "Offset at which the source partition ends.", ("agent", "partition")),
+    "migex_log_end_offset": Metric(
+        "gauge", "Offset that the next message of the source partition will get.", ("agent", "partition")
+    ),
     "migex_lag_frames": Metric("gauge", "Frames of the source that are not applied yet.", ("agent", "partition")),
     "migex_lag_seconds": Metric("gauge", "Age at its fold of the newest record folded.", ("agent",)),
     "migex_parked_frames": Metric("gauge", "Frames set aside until their predecessor comes.", ("agent", "partition")),
@@ -146,11 +148,11 @@ class AgentTelemetry:
         self._fold.observe(seconds)
 
     def position(self, partition: int, applied: int, log_end: int) -> None:
-        """Set the offset applied (next to read) and the partition's end; their difference is the lag."""
+        """Set the offset of the last message applied, -1 before the first, and the partition's end: the next offset."""
         label = str(partition)
         self._applied.labels(self._agent, label).set(applied)
         self._log_end.labels(self._agent, label).set(log_end)
-        self._lag_frames.labels(self._agent, label).set(max(0, log_end - applied))
+        self._lag_frames.labels(self._agent, label).set(max(0, log_end - applied - 1))
 
     def newest(self, accepted_at: int) -> None:
         """Set the lag from the newest record folded; `accepted_at` in milliseconds since 1970."""

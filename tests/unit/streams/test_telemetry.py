@@ -71,7 +71,7 @@ def test_names_follow_the_convention(name: str) -> None:
 def test_values() -> None:
     found = samples(spoken())
     assert found["migex_receipts_total{door=http,agency=gpk,answer=accepted}"] == 3
-    assert found["migex_lag_frames{agent=aggregate,partition=0}"] == 3
+    assert found["migex_lag_frames{agent=aggregate,partition=0}"] == 2
     assert found["migex_lag_seconds{agent=aggregate}"] == 1.5
     assert found["migex_cut_age_seconds"] == 10.0
     assert found["migex_books{agency=gpk,family=border.crossing,entry=current}"] == 11
