@@ -245,10 +245,12 @@ def table(
     *,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     end: Annotated[str | None, Parameter(name="--to")] = None,
-    format: Literal["text", "csv", "sdmx-csv"] = "text",  # noqa: A002  # the option's name
+    format: Literal["text", "csv", "sdmx-csv", "json"] = "text",  # noqa: A002  # the option's name
     cut: str | None = None,
     detail: bool = False,
+    totals: bool = False,
     changes: bool = False,
+    lang: str | None = None,
 ) -> None:
     """Print a table, e.g. F06, as it is or as it was at a cut.
 
@@ -256,14 +258,18 @@ def table(
         name: Id of the table.
         start: First period, e.g. 2018-01.
         end: Last period.
-        format: text, csv or sdmx-csv.
-        cut: The cut to show, an instant such as 2024-05-01T12:00:00Z. Default: the latest.
+        format: text, csv, sdmx-csv or json.
+        cut: The cut to show: an instant such as 2024-05-01T12:00:00Z. Default: the latest.
         detail: Show internal dimensions too, e.g. the checkpoint.
+        totals: Add rows for groups of areas.
         changes: Show each change of a cell with its causes instead.
+        lang: Language of titles and labels. Default: the convention's first.
     """
+    from connectors.table_query import Question, Style
     from ops import table as feed
 
-    feed.main(name, start, end, format, cut, detail, changes, _settings())
+    question = Question(name, start, end, cut, detail, totals)
+    sys.stdout.write(feed.show(_settings(), question, Style(format, lang, _console().width), changes=changes))
 
 
 @app.command(group=PEOPLE)

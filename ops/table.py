@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import closing
 
 from connectors.feed_store import FeedStore
+from connectors.formats.text import WIDTH
 from connectors.table_query import MAX_CHANGES, Question, Style, Tables
 from ops.settings import Settings
 from schemas.codelists import CodeLists
 from schemas.conventions import load
 
 
-def show(settings: Settings, question: Question, style: Style, *, changes: bool = False) -> str:
-    """Return the table, or how its cells changed, ready to print; read from the store, without the feed's server.
+def main(question: Question, style: Style, changes: bool, settings: Settings) -> None:
+    """Print the table, or how its cells changed; see `show` for what is raised."""
+    sys.stdout.write(show(question, style, changes, settings))
+
+
+def show(question: Question, style: Style, changes: bool, settings: Settings) -> str:
+    """Return the table, or how its cells changed, read from the store without the feed's server.
 
     Raises Refused, naming the option, for a question that has no answer; Misconfigured or Unavailable for the store.
     """
@@ -24,3 +32,8 @@ def show(settings: Settings, question: Question, style: Style, *, changes: bool 
         if changes:
             return tables.render_changes(asked.table, tables.changes(asked, limit=MAX_CHANGES), style)
         return tables.render(tables.read(asked), style)
+
+
+def width() -> int:
+    """Return the columns of the terminal that standard output is, else the width of text anywhere."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else WIDTH
