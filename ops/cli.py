@@ -269,7 +269,7 @@ def table(
     from ops import table as feed
 
     question = Question(name, start, end, cut, detail, totals)
-    sys.stdout.write(feed.show(_settings(), question, Style(format, lang, _console().width), changes=changes))
+    feed.main(question, Style(format, lang, feed.width()), changes, _settings())
 
 
 @app.command(group=PEOPLE)

@@ -125,14 +125,17 @@ def get(host: str, port: int, path: str) -> str | None:
 
 
 def _progress(metrics: str) -> tuple[int | None, int | None, float | None]:
-    """Return the sum of applied offsets, the sum of frames behind, and the lag in seconds."""
-    sums: dict[str, float] = {}
+    """Return how many messages are applied, how many are not, and the lag in seconds."""
+    found: dict[str, list[float]] = {}
     for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
-    applied, frames = sums.get("migex_applied_offset"), sums.get("migex_lag_frames")
-    lag = sums.get("migex_lag_seconds")
-    return (None if applied is None else int(applied)), (None if frames is None else int(frames)), lag
+            found.setdefault(sample.name, []).append(sample.value)
+    offsets, frames, lag = (found.get(f"migex_{name}") for name in ("applied_offset", "lag_frames", "lag_seconds"))
+    return (
+        int(sum(offsets)) + len(offsets) if offsets else None,  # an offset counts from 0
+        int(sum(frames)) if frames else None,
+        lag[0] if lag else None,
+    )
 
 
 def _tail(log: Path) -> list[str]:

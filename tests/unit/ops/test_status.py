@@ -26,8 +26,8 @@ async def settings(tmp_path: Path) -> AsyncIterator[Settings]:
     made = with_free_ports(tmp_path)
     registry = CollectorRegistry()
     agent = AgentTelemetry(registry, "reconcile", (), now=lambda: 2.5)
-    agent.position(0, 70, 80)
-    agent.position(1, 30, 33)
+    agent.position(0, 69, 80)
+    agent.position(1, 29, 31)
     agent.newest(1000)
     for name in ("reconcile", "clock"):
         PidFile(tmp_path / "run" / f"{name}.json").record(os.getpid(), state="up", restarts=2)
