@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 
 MONTHS = {"M": 1, "Q": 3, "S": 6, "A": 12}
 """Months of one period by frequency (SDMX CL_FREQ): month, quarter, half-year, year."""
@@ -12,6 +13,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _FORM = re.compile(r"(?P<year>\d{4})(?:-(?P<month>0[1-9]|1[0-2])|-Q(?P<quarter>[1-4])|-S(?P<half>[12]))?", re.ASCII)
 
 
+@lru_cache(maxsize=1 << 16)
 def period_of(day: int, freq: str) -> str:
     """Return the period in which a day lies; `day` in days since 1970-01-01, `freq` one of `MONTHS`.
 

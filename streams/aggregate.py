@@ -6,7 +6,7 @@ when all partitions have ended it, in order; then each changed cell is the sum o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ Partial = Value | int
 
 _notes = msgspec.msgpack.Decoder(list[tuple[str, Value | int]]).decode
 _decode = msgspec.msgpack.Decoder(Value).decode
+_decode_partials: Callable[[bytes], dict[int, Value]] = msgspec.msgpack.Decoder(dict[int, Value]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -53,68 +54,58 @@ class _Changes:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._new: dict[tuple[str, int], Value] = {}
+        self._new: dict[str, dict[int, Value]] = {}  # cell -> source -> newest partial
 
     def take(self, frame: Frame) -> None:
         for cell, value in _notes(frame.notes):
-            self._new[cell, frame.source] = (1, [value], {}) if isinstance(value, int) else value
+            self._new.setdefault(cell, {})[frame.source] = (1, [value], {}) if isinstance(value, int) else value
 
     def save(self) -> None:
-        for (cell, source), value in self._new.items():
-            self._view.put(_pending_key(cell, source), _encode(value))
+        for cell, partials in self._new.items():
+            for source, value in partials.items():
+                self._view.put(_pending_key(cell, source), _encode(value))
 
     def close(self) -> tuple[CellChange, ...]:
-        """Replace the partials that changed, add the differences to the sums, and return the cells that changed."""
-        for key, pending in list(self._view.scan(b"n")):
-            self._new.setdefault((key[3:].decode(), int.from_bytes(key[1:3], "big")), _decode(pending))
+        """Replace the partials that changed and return the cells whose sum or causes changed by it, ascending."""
+        self._load_pending()
+        new, self._new = self._new, {}
+        cells = sorted(new)
+        stored = self._view.get_many([b"p" + cell.encode() for cell in cells])
+        changes = []
+        for cell, old in zip(cells, stored, strict=True):
+            partials = _decode_partials(old) if old is not None else {}
+            causes: dict[str, tuple[int, int]] = {}
+            for source, value in new[cell].items():
+                _add_causes(causes, value, partials.get(source))
+            before = _sums(partials)
+            partials |= new[cell]
+            after = _sums(partials)
+            self._view.put(b"p" + cell.encode(), _encode(partials))
+            if causes or after != before:
+                changes.append(CellChange(cell, *after, causes))
+        return tuple(changes)
+
+    def _load_pending(self) -> None:
+        for key, stored in list(self._view.scan(b"n")):
+            source, cell = int.from_bytes(key[1:3], "big"), key[3:].decode()
+            self._new.setdefault(cell, {}).setdefault(source, _decode(stored))
             self._view.delete(key)
-        new = list(self._new.items())
-        self._new = {}
-        old = self._view.get_many([_partial_key(cell, source) for (cell, source), _ in new])
-        changes: dict[str, Value] = {}
-        for ((cell, source), value), stored in zip(new, old, strict=True):
-            self._view.put(_partial_key(cell, source), _encode(value))
-            change = _difference(value, _decode(stored) if stored is not None else None)
-            changes[cell] = _sum(changes[cell], change) if cell in changes else change
-        return self._sums(changes)
-
-    def _sums(self, changes: dict[str, Value]) -> tuple[CellChange, ...]:
-        cells: list[CellChange] = []
-        stored = self._view.get_many([b"s" + cell.encode() for cell in changes])
-        for (cell, change), old in zip(changes.items(), stored, strict=True):
-            value = change if old is None else _sum(_decode(old), change)
-            self._view.put(b"s" + cell.encode(), _encode(value))
-            causes = {
-                cause: (stated, withdrawn) for cause, (stated, withdrawn) in change[2].items() if stated or withdrawn
-            }
-            if change[0] or any(change[1]) or causes:
-                cells.append(CellChange(cell, value[0], tuple(value[1]), causes))
-        return tuple(sorted(cells))
 
 
-def _difference(value: Value, old: Value | None) -> Value:
-    if old is None:
-        return value
-    measures = [new - was for new, was in zip(value[1], old[1], strict=True)]
-    causes = {
-        cause: [stated - old[2].get(cause, [0, 0])[0], withdrawn - old[2].get(cause, [0, 0])[1]]
-        for cause, (stated, withdrawn) in value[2].items()
-    }
-    return value[0] - old[0], measures, causes
+def _sums(partials: Mapping[int, Value]) -> tuple[int, tuple[int, ...]]:
+    """Return the facts and the measures of a cell over all its sources."""
+    measures = zip(*[value[1] for value in partials.values()], strict=True)
+    return sum(value[0] for value in partials.values()), tuple(map(sum, measures))
 
 
-def _sum(one: Value, other: Value) -> Value:
-    measures = [a + b for a, b in zip(one[1], other[1], strict=True)]
-    causes = {cause: list(pair) for cause, pair in one[2].items()}
-    for cause, (stated, withdrawn) in other[2].items():
-        pair = causes.setdefault(cause, [0, 0])
-        pair[0] += stated
-        pair[1] += withdrawn
-    return one[0] + other[0], measures, causes
-
-
-def _partial_key(cell: str, source: int) -> bytes:
-    return b"p" + source.to_bytes(2, "big") + cell.encode()
+def _add_causes(causes: dict[str, tuple[int, int]], value: Value, old: Value | None) -> None:
+    """Add what one source's causes have grown by."""
+    for cause, (stated, withdrawn) in value[2].items():
+        was = (0, 0) if old is None else old[2].get(cause, (0, 0))
+        so_far = causes.get(cause, (0, 0))
+        grown = (so_far[0] + stated - was[0], so_far[1] + withdrawn - was[1])
+        if grown != (0, 0):
+            causes[cause] = grown
 
 
 def _pending_key(cell: str, source: int) -> bytes:

@@ -55,32 +55,40 @@ class Tally:
         self._view = view
         stored = view.get(b"@b")
         self._counts: dict[str, int] = msgspec.msgpack.decode(stored, type=dict[str, int]) if stored else {}
+        self._fresh: dict[tuple[int, int, str], int] = {}  # not in the counts yet: adding is on the hot path
         self.step: dict[str, int] = {}
-        """What was added since this tally was made, by entry: for the operator."""
+        """What was added since this tally was made, by entry: for the operator; complete after `save`."""
 
-    def add(self, agency: int, family: int, *entries: str, by: int = 1) -> None:
-        """Add to the given counts of an agency and family."""
-        for entry in entries:
-            key = f"{agency}|{family}|{entry}"
-            self._counts[key] = self._counts.get(key, 0) + by
-            self.step[entry] = self.step.get(entry, 0) + by
+    def add(self, agency: int, family: int, entry: str, by: int = 1) -> None:
+        """Add to one count of an agency and family."""
+        key = (agency, family, entry)
+        self._fresh[key] = self._fresh.get(key, 0) + by
 
     def move(self, agency: int, family: int, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         """Replace a record's former shares by its present ones."""
         for entry in before.keys() | after.keys():
             change = after.get(entry, 0) - before.get(entry, 0)
             if change:
-                self.add(agency, family, entry, by=change)
+                self.add(agency, family, entry, change)
 
     def notes(self, source: str) -> bytes:
         """Return the counts as a frame's notes: msgpack list of [cell key, count]."""
-        return msgspec.msgpack.encode([(f"{TABLE}||{key}|{source}", count) for key, count in self._counts.items()])
+        return msgspec.msgpack.encode(list(self.counts(source).items()))
 
     def counts(self, source: str) -> dict[str, int]:
         """Return cell key -> count."""
+        self._settle()
         return {f"{TABLE}||{key}|{source}": count for key, count in self._counts.items()}
 
     def save(self) -> None:
         """Write the counts back, if any changed."""
+        self._settle()
         if self.step:
             self._view.put(b"@b", msgspec.msgpack.encode(self._counts))
+
+    def _settle(self) -> None:
+        for (agency, family, entry), count in self._fresh.items():
+            key = f"{agency}|{family}|{entry}"
+            self._counts[key] = self._counts.get(key, 0) + count
+            self.step[entry] = self.step.get(entry, 0) + count
+        self._fresh.clear()

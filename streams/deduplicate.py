@@ -135,36 +135,41 @@ class _Step:
             return
         self._view.put(key, reasons)
         self._states[header.record].refusals += 1
-        self._books.add(header.agency, header.family, "deliveries", "refused")
+        self._count(header, "refused")
+
+    def _count(self, header: Header, answer: str) -> None:
+        self._books.add(header.agency, header.family, "deliveries")
+        self._books.add(header.agency, header.family, answer)
 
     def _deliver(self, header: Header, core: bytes) -> None:
         """Add one delivery of a version and state what changes by it."""
         state = self._states[header.record]
         known = next((v for v in state.versions if v.digest == header.digest and v.revision == header.revision), None)
-        if known is not None:
-            if _contains(known.deliveries, header.delivery):
-                return
-            known.deliveries += header.delivery
-            self._books.add(header.agency, header.family, "deliveries", "duplicate")
-            if header.recorded_at >= known.recorded_at:
-                return
-            known.recorded_at = header.recorded_at
-        else:
+        if known is None:
             self._new_version(state, header, core)
-        self._speak(state, header.record)
+            self._speak(state, header.record, Statement(header, core))
+            return
+        if _contains(known.deliveries, header.delivery):
+            return
+        known.deliveries += header.delivery
+        self._count(header, "duplicate")
+        if header.recorded_at < known.recorded_at:
+            known.recorded_at = header.recorded_at
+            self._speak(state, header.record, None)
 
     def _new_version(self, state: RecordState, header: Header, core: bytes) -> None:
+        """Add a version; only contents of the greatest revision are kept, since a lower one never wins again."""
         before = books.shares(state.versions)
-        rivals = [v for v in state.versions if v.revision == header.revision]
         newest = all(v.revision <= header.revision for v in state.versions)
+        rivals = any(v.revision == header.revision for v in state.versions)
         if newest and not rivals:
-            for old in state.versions:  # a lower revision never wins again: its content is not needed any more
+            for old in state.versions:
                 self._view.delete(_content_key(header.record, old))
         version = Version(header.revision, header.recorded_at, header.digest, header.op, header.delivery)
         state.versions.append(version)
         if newest:
             self._view.put(_content_key(header.record, version), pack([header]) + core)
-        self._books.add(header.agency, header.family, "deliveries", "new_version")
+        self._count(header, "new_version")
         self._books.move(header.agency, header.family, before, books.shares(state.versions))
         if rivals:
             self._conflict(header)
@@ -177,28 +182,32 @@ class _Step:
         agency = self._agencies[header.agency]
         self._sends.append(Send(f"verdicts:{agency}", 0, json.dumps(verdict, sort_keys=True).encode()))
 
-    def _speak(self, state: RecordState, record: bytes) -> None:
-        """State the winner, if it is another one than was stated."""
+    def _speak(self, state: RecordState, record: bytes, at_hand: Statement | None) -> None:
+        """State the winner, if it is another one than was stated; `at_hand` is the version just delivered."""
         best = winner(state.versions)
         if (best.revision, best.recorded_at, best.digest) == state.stated:
             return
-        content = self._view.get(_content_key(record, best))
-        if content is None:
-            raise Broken("content-missing", "A winning version's content is not in the state.")
-        header = next(unpack(content[:SIZE]))
-        block = 0 if best.op == Op.CANCEL else header.block
+        if at_hand is None or at_hand.header.digest != best.digest or at_hand.header.revision != best.revision:
+            at_hand = self._content(record, best)
+        block = 0 if best.op == Op.CANCEL else at_hand.header.block
         state.seq += 1
-        header = header._replace(seq=state.seq, recorded_at=best.recorded_at)
         if state.block and state.block != block:
-            self._state(header._replace(kind=Kind.RETRACT, block=state.block), b"")
+            self._state(Kind.RETRACT, state.block, state.seq, at_hand._replace(core=b""), best.recorded_at)
         if block:
-            self._state(header._replace(kind=Kind.ASSERT), content[SIZE:])
+            self._state(Kind.ASSERT, block, state.seq, at_hand, best.recorded_at)
         state.block = block
         state.stated = (best.revision, best.recorded_at, best.digest)
 
-    def _state(self, header: Header, core: bytes) -> None:
-        where = partition(header.block.to_bytes(4, "big"), len(self._pending))
-        self._pending[where].append(Statement(header, core))
+    def _content(self, record: bytes, version: Version) -> Statement:
+        stored = self._view.get(_content_key(record, version))
+        if stored is None:
+            raise Broken("content-missing", "A winning version's content is not in the state.")
+        return Statement(next(unpack(stored[:SIZE])), stored[SIZE:])
+
+    def _state(self, kind: Kind, block: int, seq: int, content: Statement, recorded_at: int) -> None:
+        header = content.header._replace(kind=kind, block=block, seq=seq, recorded_at=recorded_at)
+        where = partition(block.to_bytes(4, "big"), len(self._pending))
+        self._pending[where].append(Statement(header, content.core))
 
     def _tick(self, tick: int) -> None:
         """Send a marker behind everything before it to every log partition, the books with one of them."""
@@ -229,8 +238,9 @@ class _Step:
         for where, statements in enumerate(self._pending):
             if statements:
                 self._flush(where)
+        put = self._view.put
         for record, state in self._states.items():
-            self._view.put(b"r" + record, _encode(state))
+            put(b"r" + record, _encode(state))
         self._books.save()
         return [*self._sends, Noted(self._books.step, self._newest, 0, self._broken)]
 

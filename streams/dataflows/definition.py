@@ -86,4 +86,4 @@ class Dataflow:
 
 def cell(table: str, period: str, *codes: object) -> str:
     """Return a cell's key; an absent code is `_Z` (SDMX: not applicable)."""
-    return "|".join((table, period, *("_Z" if code is None else str(code) for code in codes)))
+    return "|".join([table, period, *["_Z" if code is None else str(code) for code in codes]])

@@ -7,7 +7,8 @@ follows the one before within the tolerance. The chain is one happening (design 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from schemas import contracts
@@ -28,9 +29,8 @@ class Report(NamedTuple):
 
     def code(self, name: str) -> str | int | bytes | None:
         """Return the family's core field of that name; None where the event was written under an older contract."""
-        codes = self.core.codes
-        place = contracts.family(self.family).core_index[name]
-        return codes[place] if place < len(codes) else None
+        value: str | int | bytes | None = self.core.codes[_kind(self.family).places[name]]
+        return value
 
 
 def read_report(spoken: tuple[bytes, int, int, int, int], raw: bytes) -> Report:
@@ -39,7 +39,28 @@ def read_report(spoken: tuple[bytes, int, int, int, int], raw: bytes) -> Report:
     Raises msgspec.MsgspecError when they are no core.
     """
     core = decode(raw)
+    missing = len(_kind(spoken[2]).places) - len(core.codes)
+    if missing > 0:  # written under an older contract: fields are only ever appended
+        core = core._replace(codes=core.codes + (None,) * missing)
     return Report(*spoken, core, link_keys(core.keys))
+
+
+class _Kind(NamedTuple):
+    """What is asked of a family for every report, looked up once."""
+
+    places: Mapping[str, int]
+    natural_key: tuple[int, ...]  # places in the core's codes
+    by_day: bool
+    doc_key: bool
+    tolerance_ms: int
+
+
+@cache
+def _kind(number: int) -> _Kind:
+    family = contracts.family(number)
+    natural = tuple(family.core_index[name] for name in family.natural_key if name != DAY)
+    by_day = DAY in family.natural_key
+    return _Kind(family.core_index, natural, by_day, family.doc_key, family.tolerance_minutes * 60_000)
 
 
 class Happening(NamedTuple):
@@ -74,12 +95,14 @@ def happenings(reports: Iterable[Report], rank: Rank) -> list[Happening]:
 
 
 def _natural_key(report: Report) -> tuple[object, ...]:
-    family = contracts.family(report.family)
-    key: list[object] = [report.family]
-    key.extend(report.core.day if name == DAY else report.code(name) for name in family.natural_key)
-    if family.doc_key:
-        key.append(_document(report.keys))
-    return tuple(key)
+    kind = _kind(report.family)
+    codes = report.core.codes
+    return (
+        report.family,
+        report.core.day if kind.by_day else 0,
+        _document(report.keys) if kind.doc_key else None,
+        *[codes[place] for place in kind.natural_key],
+    )
 
 
 def _document(keys: Iterable[bytes]) -> bytes | None:
@@ -88,14 +111,13 @@ def _document(keys: Iterable[bytes]) -> bytes | None:
 
 def _chains(group: list[Report]) -> list[list[Report]]:
     """Cut reports of equal natural key where the gap exceeds the tolerance; with a day in the key they are one."""
-    family = contracts.family(group[0].family)
-    if DAY in family.natural_key:
+    kind = _kind(group[0].family)
+    if kind.by_day:
         return [group]
-    tolerance_ms = family.tolerance_minutes * 60_000
     group.sort(key=lambda r: (r.core.at, r.record))
     chains = [[group[0]]]
     for report in group[1:]:
-        if report.core.at - chains[-1][-1].core.at <= tolerance_ms:
+        if report.core.at - chains[-1][-1].core.at <= kind.tolerance_ms:
             chains[-1].append(report)
         else:
             chains.append([report])
