@@ -34,6 +34,10 @@ class Inbox(Protocol):
     async def reachable(self) -> bool:
         """Return whether entries can be kept now."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether trying again can help; if not, the process must start anew."""
+
 
 class MemoryInbox:
     """An inbox that keeps its entries in a list, for runs without Kafka."""
@@ -52,6 +56,11 @@ class MemoryInbox:
     async def reachable(self) -> bool:
         """See `Inbox.reachable`."""
         return not self.away
+
+    @property
+    def usable(self) -> bool:
+        """See `Inbox.usable`."""
+        return True
 
 
 def frame(entries: Iterable[Entry]) -> bytes:
@@ -119,6 +128,11 @@ class InboxWriter:
             return bool(await asyncio.wait_for(self._producer.client.force_metadata_update(), 2))
         except (KafkaError, TimeoutError):
             return False
+
+    @property
+    def usable(self) -> bool:
+        """Whether the producer can go on."""
+        return not self.lost.is_set()
 
     async def close(self) -> None:
         """Send what is still open and wait for it, at most `timeout_secs`."""

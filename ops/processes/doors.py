@@ -1,0 +1,51 @@
+"""What both doors' processes share: admission from the settings, and the inbox on Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+
+from connectors.admission import Admission
+from connectors.inbox import InboxWriter
+from ops import secrets
+from ops.settings import Settings
+from schemas.codelists import CodeLists
+from schemas.conventions import Convention
+from schemas.errors import Unavailable
+from streams.topics import Topics
+
+STOP_SECS = 10
+"""An idempotent producer tries for ever; while no broker answers it is left behind after this time."""
+
+
+def admission(settings: Settings, convention: Convention) -> Admission:
+    """Return what admits events; raises Misconfigured when the secrets or a code list are missing."""
+    return Admission(convention, CodeLists.load(*convention.codelist_directories), secrets.load(settings.secrets))
+
+
+@asynccontextmanager
+async def open_inbox(
+    settings: Settings, topics: Topics, linger_ms: int = 20
+) -> AsyncIterator[tuple[AIOKafkaProducer, InboxWriter]]:
+    """Connect to Kafka and give its producer and the writer of the inbox; raises Unavailable when no broker answers."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.broker.bootstrap, acks="all", enable_idempotence=True, compression_type="lz4"
+    )
+    try:
+        await producer.start()
+    except KafkaConnectionError as error:
+        await producer.stop()
+        detail = f"No broker answers at {settings.broker.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
+        raise Unavailable("kafka-away", detail) from error
+    inbox = topics["inbox"]
+    writer = InboxWriter(producer, inbox.name, inbox.partitions, linger_ms)
+    try:
+        yield producer, writer
+    finally:
+        await writer.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(producer.stop(), STOP_SECS)

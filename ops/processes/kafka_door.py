@@ -1,0 +1,58 @@
+"""The Kafka door's process: events over the agencies' own topics."""
+
+from __future__ import annotations
+
+import uvloop
+from aiokafka import AIOKafkaConsumer
+from prometheus_client import CollectorRegistry
+
+from connectors.agency_topics import GROUP, Edges, KafkaDoor, Routes
+from ops.processes.doors import admission, open_inbox
+from ops.processes.stopping import until_stopped
+from ops.settings import Settings
+from ops.worker_http import state_server
+from schemas.conventions import load
+from streams.telemetry import DoorTelemetry
+from streams.topics import Topics
+
+PARTITION_BYTES = 1024 * 1024
+"""Bytes fetched from one partition at once; a larger batch still comes, alone, up to the topic's max.message.bytes."""
+
+
+def run(settings: Settings) -> None:
+    """Answer the agencies' messages until SIGTERM.
+
+    Raises Misconfigured when secrets are missing, Unavailable when Kafka does not answer at start or when the producer
+    can no longer be used.
+    """
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stopped = until_stopped()
+    convention = load(settings.convention)
+    topics = Topics.of(settings.generation, convention)
+    registry = CollectorRegistry()
+    known = admission(settings, convention)
+    routes = Routes(
+        topics.agency_topics(), {agency: topics.name(f"verdicts:{agency}") for agency in convention.agencies}
+    )
+    async with (
+        open_inbox(settings, topics, linger_ms=2) as (producer, inbox),  # a step's entries come all at once
+        _consumer(settings.broker.bootstrap) as consumer,
+        state_server(registry, lambda _path, _query: None, *settings.address("kafka-door")),
+    ):
+        telemetry = DoorTelemetry(registry, "kafka", tuple(convention.agencies))
+        await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry), routes).run(stopped)
+
+
+def _consumer(bootstrap: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=GROUP,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=PARTITION_BYTES,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=3_000,
+    )
