@@ -16,12 +16,12 @@ from ops.logs import config
 from ops.settings import Settings
 from ops.worker_http import state_server
 from schemas.codelists import CodeLists
-from schemas.contracts import family as family_of
+from schemas.contracts import FAMILIES
 from schemas.conventions import Convention, load
 from schemas.errors import Misconfigured
 from streams import questions
 from streams.aggregate import Aggregate
-from streams.books import TABLE as BOOKS
+from streams.books import ENTRIES
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
 from streams.fold import CutClosed, Fold
@@ -74,7 +74,7 @@ class _Office:
             open=self._open,
             telemetry=self._telemetry,
             agencies={agency.id: code for code, agency in self._convention.agencies.items()},
-            on_cut=self._show_books(self._convention, self._telemetry) if self._store else None,
+            on_cut=self._show_books(self._store, self._convention, self._telemetry) if self._store else None,
         )
 
     def attend(self, worker: Worker) -> None:
@@ -108,21 +108,16 @@ class _Office:
         return Reconcile(number, self._topics.partitions("inbox"), self._rules)
 
     @staticmethod
-    def _show_books(convention: Convention, telemetry: AgentTelemetry) -> Callable[[CutClosed], None]:
-        """Return what sets the books' gauges at each cut; a count is the sum over its sources."""
-        codes = {str(agency.id): code for code, agency in convention.agencies.items()}
-        counts: dict[tuple[str, str, str], dict[str, int]] = {}
+    def _show_books(store: FeedStore, convention: Convention, telemetry: AgentTelemetry) -> Callable[[CutClosed], None]:
+        """Return what sets the books' gauges at each cut, from the store: a restart has seen few of the counts."""
+        codes = {agency.id: code for code, agency in convention.agencies.items()}
+        names = {family.id: name for name, family in FAMILIES.items()}
 
-        def show(cut: CutClosed) -> None:
-            for cell in cut.cells:
-                table, _, *where = cell.key.split("|")
-                if table != BOOKS:
-                    continue
-                agency, family, entry, source = where
-                of_entry = counts.setdefault((agency, family, entry), {})
-                of_entry[source] = cell.measures[0]
-                name = family_of(int(family)).name if family != "0" else "unknown"
-                telemetry.books(codes.get(agency, "unknown"), name, entry, sum(of_entry.values()))
+        def show(_: CutClosed) -> None:
+            for row in store.books():
+                for entry in ENTRIES:
+                    agency, family = codes.get(row.agency, "unknown"), names.get(row.family, "unknown")
+                    telemetry.books(agency, family, entry, row[entry])
 
         return show
 
