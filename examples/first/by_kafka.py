@@ -19,7 +19,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 KAFKA, REGISTRY = "127.0.0.1:9092", "http://127.0.0.1:8081"
 IN, OUT = "migex.agency.gpk.border.crossing.v1", "migex.agency.gpk.verdicts.v1"
-EVENT = Path(__file__).with_name("gpk.border.crossing.json")
+EVENT = Path(__file__).with_name("gpk.border.crossing.jsonl")
 
 
 def first_event() -> dict[str, Any]:
