@@ -251,13 +251,15 @@ def _members(port: int) -> set[int]:
 
 
 async def _ask(address: str) -> set[int]:
-    from aiokafka.client import AIOKafkaClient  # noqa: PLC0415  # a third of a second, not needed for `status`
+    from aiokafka.client import AIOKafkaClient, CoordinationType  # noqa: PLC0415  # 0.3 s, not needed for `status`
     from aiokafka.errors import KafkaError  # noqa: PLC0415
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # not being there yet is no news
     client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=3000)
     try:
         await client.bootstrap()
+        # the first group waits for the topic of offsets to be made: wait here, or every worker reports an error
+        await client.coordinator_lookup(CoordinationType.GROUP, "migex")
     except KafkaError:
         return set()
     finally:

@@ -82,7 +82,9 @@ def down(settings: Settings, console: Console, *, keep_broker: bool = False) -> 
     # what a supervisor that was killed left behind, where the system does not end it with its parent
     left = [PidFile(settings.home / "run" / f"{name}.json") for group in STOP_ORDER for name in group]
     stop_all(left, GRACE_SECS)
-    console.print("processes   stopped" if running else "processes   none ran")
+    console.print("processes   stopped" if running else "processes   did not run")
     if settings.broker.local and not keep_broker:
-        Broker.found(settings.home, settings.cache).down()
-        console.print("kafka       stopped")
+        broker = Broker.found(settings.home, settings.cache)
+        ran = any(node.pid for node in broker.status())
+        broker.down()
+        console.print("kafka       stopped" if ran else "kafka       did not run")
