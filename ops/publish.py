@@ -1,0 +1,106 @@
+"""Publish: what `migex publish` does: events from files to a door, with a progress bar and a tally of the verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ops import secrets
+from ops.publish_http import Target, publish_http
+from ops.publish_kafka import Road, publish_kafka
+from ops.settings import Settings
+from ops.tally import Tally
+from schemas.contracts import FAMILIES
+from schemas.conventions import Convention, load
+from schemas.errors import Misconfigured
+from streams.topics import Topics
+
+__all__ = ["Tally", "main", "publish", "publish_http", "publish_kafka"]
+
+Door = Literal["http", "kafka"]
+
+
+def main(files: Sequence[Path], family: str, agency: str, via: Door, settings: Settings) -> int:
+    """Publish the events of the files, show how it goes, print the tally; returns 1 if anything was refused."""
+    total = sum(1 for _ in events(files))
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{agency} {family}", total=total)
+        tally = asyncio.run(
+            publish(events(files), family, agency, via, settings, advance=lambda n: progress.advance(task, n))
+        )
+    for line in tally.lines():
+        console.print(line, highlight=False, soft_wrap=True)
+    return 1 if tally.refused or tally.unsendable else 0
+
+
+async def publish(
+    lines: Iterable[bytes],
+    family: str,
+    agency: str,
+    via: Door,
+    settings: Settings,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tally:
+    """Send every line as one event in the agency's name through a door of this system; returns what was answered.
+
+    Raises Misconfigured for an unknown agency or family, Unavailable when the door does not answer.
+    """
+    convention = load(settings.convention)
+    _check(convention, family, agency)
+    if via == "http":
+        host, port = settings.address("gateway")
+        target = Target(f"http://{host}:{port}", family, secrets.api_key(settings.secrets, agency))
+        return await publish_http(lines, target, advance=advance)
+    topics = Topics.of(settings.generation, convention)
+    road = Road(
+        bootstrap=settings.broker.bootstrap,
+        topic=topics.name(f"agency:{agency}:{family}"),
+        verdicts=topics.name(f"verdicts:{agency}"),
+        family=FAMILIES[family],
+    )
+    return await publish_kafka(lines, road, advance=advance)
+
+
+def events(files: Iterable[Path]) -> Iterator[bytes]:
+    """Yield the events of the files: one a line, or the elements of one JSON array, or the object of a `.json` file.
+
+    Lines are given as they are, whatever they hold. Raises Misconfigured for a file that is not there, or that begins
+    an array and is no JSON.
+    """
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                begin = file.read(64).lstrip()[:1]
+                file.seek(0)
+                if begin == b"[" or path.suffix == ".json":
+                    yield from _whole(path, file.read())
+                else:
+                    yield from (line for line in file if line.strip())
+        except OSError as error:
+            raise Misconfigured("no-file", f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _whole(path: Path, text: bytes) -> Iterator[bytes]:
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise Misconfigured("bad-file", f"{path} is no JSON: one array, or one event, or name it .jsonl.") from None
+    yield from map(orjson.dumps, parsed if isinstance(parsed, list) else [parsed])
+
+
+def _check(convention: Convention, family: str, agency: str) -> None:
+    if agency not in convention.agencies:
+        known = ", ".join(convention.agencies)
+        raise Misconfigured("unknown-agency", f"{convention.id} has no agency {agency!r}: choose one of {known}.")
+    entitled = convention.agencies[agency].families
+    if family not in entitled:
+        raise Misconfigured("not-entitled", f"{agency} may not report {family!r}: choose one of {', '.join(entitled)}.")
