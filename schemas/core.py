@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from schemas.errors import Broken
+
 KEY_SIZE = 17
 """Bytes of one link key: its kind, then 16 bytes of HMAC-SHA-256."""
 
@@ -38,8 +40,11 @@ def encode(core: Core) -> bytes:
 
 
 def decode(data: bytes) -> Core:
-    """Read a core; raises msgspec.DecodeError or ValidationError for bytes of another shape."""
-    return Core._make(_decoder.decode(data))
+    """Read a core; raises Broken for bytes of another shape."""
+    try:
+        return Core._make(_decoder.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Broken("core-unreadable", "These bytes are not a record's core.") from error
 
 
 def link_keys(keys: bytes) -> tuple[bytes, ...]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from io import BytesIO
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import fastavro
 
 from schemas.errors import Broken
+from schemas.header import Header, unpack
 
 MAX_RECORDS = 500
 """Records of one frame at most; more go into the next frame."""
@@ -37,7 +38,11 @@ SCHEMA = fastavro.parse_schema(
             {"name": "cores", "type": "bytes", "doc": "The cores (schemas.core), one after another."},
             {"name": "body_sizes", "type": "bytes", "doc": "Length of each body, uint32 each; empty past the inbox."},
             {"name": "bodies", "type": "bytes", "doc": "Avro bodies, sealed under the header's body_key_id."},
-            {"name": "notes", "type": "bytes", "doc": "msgpack list of [cell key, cell value]: figures by absolute value."},
+            {
+                "name": "notes",
+                "type": "bytes",
+                "doc": "msgpack list of [cell key, cell value]: figures by absolute value.",
+            },
         ],
     }
 )
@@ -65,11 +70,21 @@ def sizes(parts: Sequence[bytes]) -> bytes:
 
 def split(packed_sizes: bytes, data: bytes) -> list[bytes]:
     """Cut `data` into parts of the given packed lengths; raises Broken when they do not fit."""
+    if len(packed_sizes) % 4:
+        raise Broken("frame-lengths", "Each length of a column takes four bytes.")
     lengths = struct.unpack(f">{len(packed_sizes) // 4}I", packed_sizes)
     ends = list(accumulate(lengths, initial=0))
     if ends[-1] != len(data):
         raise Broken("frame-lengths", "The column's lengths do not add up to its bytes.")
-    return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(ends)]
+
+
+def records(frame: Frame) -> list[tuple[Header, bytes]]:
+    """Return each header with its core; raises Broken when the columns do not fit one another."""
+    headers, cores = list(unpack(frame.headers)), split(frame.core_sizes, frame.cores)
+    if len(headers) != len(cores):
+        raise Broken("frame-lengths", "The frame has not as many headers as cores.")
+    return list(zip(headers, cores, strict=True))
 
 
 def encode(frame: Frame) -> bytes:

@@ -12,6 +12,8 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
+from schemas.errors import Broken
+
 
 class Kind(IntEnum):
     """What one entry of a frame is."""
@@ -61,7 +63,9 @@ def pack(headers: Sequence[Header]) -> bytes:
 
 
 def unpack(data: bytes) -> Iterator[Header]:
-    """Yield the headers of a packed block; raises struct.error when its length is not a multiple of `SIZE`."""
+    """Yield the headers of a packed block; raises Broken when its length is not a multiple of `SIZE`."""
+    if len(data) % SIZE:
+        raise Broken("header-length", f"Packed headers are {SIZE} bytes each.")
     return map(Header._make, _PACKED.iter_unpack(data))
 
 

@@ -36,7 +36,7 @@ class Report(NamedTuple):
 def read_report(spoken: tuple[bytes, int, int, int, int], raw: bytes) -> Report:
     """Return the report of (record, agency, family, recorded_at, seq) whose core is these bytes.
 
-    Raises msgspec.MsgspecError when they are no core.
+    Raises Broken when they are no core.
     """
     core = decode(raw)
     missing = len(_kind(spoken[2]).places) - len(core.codes)

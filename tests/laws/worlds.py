@@ -36,7 +36,7 @@ def versions(draw: st.DrawFn, record: str) -> list[Crossing]:
     )
     found = [first]
     for _ in range(draw(st.integers(0, 3))):
-        change = draw(st.sampled_from(("birth", "back", "checkpoint", "cancel", "conflict", "time")))
+        change = draw(st.sampled_from(("birth", "back", "checkpoint", "cancel", "conflict", "rival", "time")))
         last = found[-1]
         later = last._replace(revision=last.revision + 1, op=Op.CORRECT)
         if change == "birth":
@@ -49,6 +49,9 @@ def versions(draw: st.DrawFn, record: str) -> list[Crossing]:
             later = later._replace(op=Op.CANCEL)
         elif change == "conflict":
             later = last._replace(minute=last.minute + 60, birth=draw(st.sampled_from(_BIRTHS)))
+        elif change == "rival":  # another operation under the same revision: it wins, or not, by its date alone
+            days = draw(st.integers(-1, 1))
+            later = last._replace(op=Op.CANCEL, recorded_at=last.recorded_at + days * DAY_MS)
         else:
             later = last._replace(recorded_at=last.recorded_at - DAY_MS)  # the same content, recorded earlier
         found.append(later)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
+import pytest
 
-from schemas.frame import decode
+from schemas.frame import decode, encode
 from schemas.header import Kind, Op, unpack
 from streams.deduplicate import Deduplicate
 from streams.fold import Noted, Send
@@ -94,6 +97,17 @@ def test_the_winner_can_change_back_to_a_content_that_is_not_at_hand() -> None:
     assert heard == ["+1980/1", "-1980/2", "+1982/2", "-1982/3", "+1980/3"]
 
 
+def test_the_books_follow_a_winner_that_changes_by_a_duplicate_recorded_earlier() -> None:
+    cancelled = ONE._replace(op=Op.CANCEL, recorded_at=ONE.recorded_at + DAY_MS)
+    earlier = cancelled._replace(recorded_at=ONE.recorded_at - DAY_MS)
+    at = station()
+    assert statements(at, delivery(ONE), delivery(cancelled)) == ["+1980/1", "-1980/2"]
+    assert statements(at, delivery(earlier, 7)) == ["+1980/3"]
+    assert counts(at) == {
+        "deliveries": 3, "new_version": 2, "duplicate": 1, "conflict": 1, "current": 1, "superseded": 1,
+    }  # fmt: skip
+
+
 def test_a_conflict_is_told_to_its_agency_without_the_content() -> None:
     at = station()
     at.step([inbox_frame([delivery(ONE)])])
@@ -119,6 +133,54 @@ def test_a_frame_that_cannot_be_read_is_set_aside_with_its_bytes_and_the_rest_go
     assert aside[0].value.endswith(b"\x01rubbish")
     assert counts(at)["new_version"] == 1
     assert _noted(effects).quarantined == {0: 1}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"headers": b"short"},
+        {"core_sizes": b"\x00\x00\x00"},
+        {"core_sizes": b"", "cores": b""},
+        {"cores": b"longer than it says" * 100},
+    ],
+    ids=["headers", "sizes", "fewer cores", "longer cores"],
+)
+def test_a_frame_whose_columns_do_not_fit_is_only_counted(
+    broken: dict[str, Any],
+) -> None:
+    frame = decode(inbox_frame([delivery(ONE)]))._replace(**broken)
+    at = station()
+    effects = at.step([encode(frame)])
+    assert counts(at) == {"broken_frames": 1}
+    assert [effect.topic for effect in effects if isinstance(effect, Send)] == ["quarantine"]
+
+
+def test_a_conflict_of_an_agency_that_is_listed_no_more_is_counted_and_told_to_nobody() -> None:
+    at = Station(Deduplicate(0, 1, {2: "mvd"}), 0)
+    effects = at.step([inbox_frame([delivery(ONE), delivery(ONE._replace(minute=60))])])
+    assert [effect.topic for effect in effects if isinstance(effect, Send)] == ["log"]
+    assert counts(at)["conflict"] == 1
+
+
+def test_what_a_step_says_to_one_log_partition_goes_out_in_frames_that_end_with_a_message() -> None:
+    at = station()
+    entries = [delivery(ONE._replace(record=f"R{n}")) for n in range(1200)]
+    inbox = [inbox_frame(entries[i : i + 300]) for i in range(0, 1200, 300)]
+    frames = [decode(e.value) for e in at.step(inbox) if isinstance(e, Send)]
+    assert [(frame.offset, frame.prev, len(list(unpack(frame.headers)))) for frame in frames] == [
+        (1, -1, 600),
+        (3, 1, 600),
+    ]
+
+
+def test_the_books_add_up_whatever_the_order_of_two_contents_under_one_revision() -> None:
+    rival = ONE._replace(op=Op.CANCEL, recorded_at=ONE.recorded_at + DAY_MS)
+    for order in itertools.permutations([delivery(ONE), delivery(rival), delivery(rival, 1), delivery(ONE, 1)]):
+        at = station()
+        statements(at, *order)
+        assert counts(at) == {
+            "deliveries": 4, "new_version": 2, "duplicate": 2, "conflict": 1, "cancelled": 1, "superseded": 1,
+        }  # fmt: skip
 
 
 def _noted(effects: Sequence[object]) -> Noted:
