@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from schemas import frame as wire
+from schemas.errors import Broken
 from schemas.frame import Frame
 from streams.fold import View
 
@@ -62,8 +63,15 @@ class Barrier:
         return sum(source.parked for source in self._sources)
 
     def arrive(self, frame: Frame, raw: bytes) -> Iterator[Frame | Close]:
-        """Take one frame and yield what takes effect now, in order; the caller applies each before the next."""
-        source = self._sources[frame.source]
+        """Take one frame and yield what takes effect now, in order; the caller applies each before the next.
+
+        Raises Broken when the frame is of none of the sources.
+        """
+        if not 0 <= frame.source < len(self._sources):
+            raise Broken("frame-source", "The frame says that it comes from a partition which the stage does not read.")
+        return self._arrive(self._sources[frame.source], frame, raw)
+
+    def _arrive(self, source: _Source, frame: Frame, raw: bytes) -> Iterator[Frame | Close]:
         if frame.offset <= source.applied:
             return
         if source.tick or frame.prev > source.applied:

@@ -8,17 +8,18 @@ that changed, by absolute value. When a history changes, the facts last stated a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
-from schemas.header import Header, Kind, Op, unpack
+from schemas.header import Header, Kind, Op
 from streams import books
 from streams.barrier import Barrier, Close
 from streams.dataflows import facts_of
@@ -30,8 +31,11 @@ from streams.reconcile.happenings import Report, happenings, read_report
 from streams.reconcile.people import persons
 
 CELLS_PER_FRAME = 2000
-_CHUNK_BITS = 20
+"""Cells of one frame of partials, or a few more: cells of one bucket stay together."""
+
+_BUCKET_BITS = 20
 _SENT = b"@e"
+_read_counts = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 
 
 class _Change(NamedTuple):
@@ -114,12 +118,11 @@ class _Step:
     def take(self, message: Message) -> None:
         try:
             frame = wire.decode(message.value)
+            effects = self._barrier.arrive(frame, message.value)
         except Broken as error:
-            self._books.add(0, 0, "broken_frames")
-            self._broken[0] = self._broken.get(0, 0) + 1
-            self._set_aside({"offset": message.offset, "error": error.code}, message.value)
+            self._set_frame_aside(message.offset, message.value, error)
             return
-        for effect in self._barrier.arrive(frame, message.value):
+        for effect in effects:
             if isinstance(effect, Close):
                 self._settle()
                 self._emit(effect.tick)
@@ -133,12 +136,17 @@ class _Step:
         return [*self._sends, Noted(self._books.step, self._newest, self._barrier.parked, self._broken)]
 
     def _apply(self, frame: Frame) -> None:
-        for header, raw in zip(unpack(frame.headers), wire.split(frame.core_sizes, frame.cores), strict=True):
+        try:
+            records = wire.records(frame)
+            counts = _read_counts(frame.notes) if frame.notes else []
+        except (Broken, msgspec.MsgspecError) as error:
+            self._set_frame_aside(frame.offset, wire.encode(frame), error)
+            return
+        for header, raw in records:
             self._hear(header, raw)
             self._newest = max(self._newest, header.accepted_at)
-        if frame.notes:
-            for cell, count in msgspec.msgpack.decode(frame.notes, type=list[tuple[str, int]]):
-                self._cells.set_count(cell, count)
+        for cell, count in counts:
+            self._cells.set_count(cell, count)
 
     def _hear(self, header: Header, raw: bytes) -> None:
         """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
@@ -166,7 +174,7 @@ class _Step:
         spoken = (header.record, header.agency, header.family, header.recorded_at, header.seq)
         try:
             report = read_report(spoken, raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except Broken as error:
             self._components.settle(block, header.record, header.seq, BROKEN)
             self._quarantine(header.record, header.agency, header.family, raw, error)
             return
@@ -205,29 +213,45 @@ class _Step:
             for piece in pieces:
                 piece.stated = self._stage.facts(piece)
         except Exception:  # a fold's failure is the record's, whatever it is (law L3): find it, set it aside, go on
-            for piece in pieces:
-                self._expel_broken(piece)
-            pieces = [part for piece in pieces for part in self._components.split(piece)]
-            for piece in pieces:
-                piece.stated = self._stage.facts(piece)
+            pieces = [part for piece in pieces for part in self._without_broken(piece)]
         return pieces
 
-    def _expel_broken(self, component: Component) -> None:
+    def _without_broken(self, component: Component) -> list[Component]:
+        """Set aside the reports that a table fails on by themselves; where it fails on them together, all of them."""
         for record, (report, raw) in list(component.reports.items()):
             alone = Component(component.block, 0)
             alone.reports[record] = (report, raw)
             try:
                 self._stage.facts(alone)
             except Exception as error:
-                self._components.remove(component, record)
-                self._components.settle(component.block, record, report.seq, BROKEN)
-                self._books.add(report.agency, report.family, "speaking", by=-1)
-                self._quarantine(record, report.agency, report.family, raw, error)
+                self._expel(component, record, error)
+        pieces = self._components.split(component)
+        for piece in pieces:
+            try:
+                piece.stated = self._stage.facts(piece)
+            except Exception as error:
+                for record in list(piece.reports):
+                    self._expel(piece, record, error)
+                piece.stated = []
+        return pieces
+
+    def _expel(self, component: Component, record: bytes, error: Exception) -> None:
+        report, raw = component.reports[record]
+        self._components.remove(component, record)
+        self._components.settle(component.block, record, report.seq, BROKEN)
+        self._books.add(report.agency, report.family, "speaking", by=-1)
+        self._quarantine(record, report.agency, report.family, raw, error)
 
     def _quarantine(self, record: bytes, agency: int, family: int, raw: bytes, error: Exception) -> None:
         self._books.add(agency, family, "quarantined")
         self._broken[agency] = self._broken.get(agency, 0) + 1
         self._set_aside({"record": record.hex(), "error": type(error).__name__}, raw)
+
+    def _set_frame_aside(self, offset: int, raw: bytes, error: Exception) -> None:
+        """Set a frame aside that cannot be read; only a defect of ours or a foreign writer makes one."""
+        self._books.add(0, 0, "broken_frames")
+        self._broken[0] = self._broken.get(0, 0) + 1
+        self._set_aside({"offset": offset, "error": type(error).__name__}, raw)
 
     def _set_aside(self, note: dict[str, object], raw: bytes) -> None:
         note |= {"stage": "reconcile", "source": self._stage.source}
@@ -237,18 +261,36 @@ class _Step:
         """Send the cells that changed since the last cut, with the end of this one."""
         for cell, count in self._books.counts(f"R{self._stage.source}").items():
             self._cells.set_count(cell, count)
-        changed = self._cells.take_changed(tick)
         stored = self._view.get(_SENT)
         prev = int.from_bytes(stored, "big") if stored else -1
-        chunks = [changed[i : i + CELLS_PER_FRAME] for i in range(0, len(changed), CELLS_PER_FRAME)] or [[]]
-        for i, chunk in enumerate(chunks):
-            position = (tick << _CHUNK_BITS) + i
-            self._sends.append(
-                Send("partials", 0, self._partials(chunk, position, prev, tick * (i == len(chunks) - 1)))
-            )
+        for last, cells in _frames(self._cells.take_changed(tick)):
+            position = (tick << _BUCKET_BITS) + last
+            end = last == _LAST_BUCKET
+            self._sends.append(Send("partials", 0, self._partials(cells, position, prev, tick if end else 0)))
             prev = position
         self._view.put(_SENT, prev.to_bytes(8, "big"))
 
     def _partials(self, cells: Sequence[tuple[str, Value]], position: int, prev: int, tick: int) -> bytes:
         notes = msgspec.msgpack.encode(cells)
         return wire.encode(Frame(self._stage.source, position, prev, tick, b"", b"", b"", b"", b"", notes))
+
+
+_LAST_BUCKET = (1 << _BUCKET_BITS) - 1
+
+
+def _frames(cells: Iterable[tuple[str, Value]]) -> Iterator[tuple[int, list[tuple[str, Value]]]]:
+    """Yield the cells of a cut, frame by frame, with the last bucket of each; the last frame ends with the last one.
+
+    A bucket is a share of a cell's checksum. So a frame's position says which cells it speaks of, whatever else changed
+    at the cut: a fold that repeats a cut after a loss of its last writes may find other cells beside them (law L2).
+    """
+    rest = sorted((crc32(cell.encode()) >> (32 - _BUCKET_BITS), cell, value) for cell, value in cells)
+    frame: list[tuple[str, Value]] = []
+    last = 0
+    for bucket, cell, value in rest:
+        if len(frame) >= CELLS_PER_FRAME and bucket != last:
+            yield last, frame
+            frame = []
+        frame.append((cell, value))
+        last = bucket
+    yield _LAST_BUCKET, frame

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from schemas.errors import Broken
 from schemas.frame import Frame, encode
 from streams.barrier import Barrier, Close
 from streams.memory import Memory
@@ -72,3 +75,23 @@ def test_parked_frames_survive_in_the_state_and_are_counted() -> None:
     assert Barrier(view, 2).parked == 1
     assert run(2, frame(1, 1, -1, tick=5), view=view) == ["1:1", "=5", "0:2"]
     assert Barrier(view, 2).parked == 0
+
+
+@pytest.mark.parametrize("source", [-1, 2])
+def test_a_frame_of_no_source_is_nobodys(source: int) -> None:
+    with pytest.raises(Broken, match="frame-source"):
+        run(2, frame(source, 1, -1))
+
+
+def test_a_parked_frame_that_comes_again_is_counted_once() -> None:
+    view = Memory()
+    assert run(1, frame(0, 9, 5), frame(0, 9, 5), view=view) == []
+    assert Barrier(view, 1).parked == 1
+    assert run(1, frame(0, 5, -1), view=view) == ["0:5", "0:9"]
+    assert Barrier(view, 1).parked == 0
+
+
+def test_what_was_parked_and_came_another_way_is_dropped() -> None:
+    view = Memory()
+    assert run(1, frame(0, 5, 3), frame(0, 8, -1), view=view) == ["0:8"]
+    assert Barrier(view, 1).parked == 0

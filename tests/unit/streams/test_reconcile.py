@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
 
 from schemas import core
-from schemas.frame import encode, tick_frame
+from schemas.frame import Frame, decode, encode, tick_frame
 from schemas.header import Op
-from streams.replay import Replay
+from streams.dataflows.definition import Fact
+from streams.fold import Noted, Send
+from streams.memory import Memory
+from streams.reconcile.components import Component
+from streams.reconcile.fold import CELLS_PER_FRAME, Reconcile
+from streams.replay import Replay, Station
 from tests.laws.records import Crossing, Entry, delivery, inbox_frame, rules
 from tests.laws.worlds import book
 
@@ -113,3 +122,87 @@ def test_a_core_that_cannot_be_read_is_quarantined_until_its_next_version() -> N
     counts = book(replay.cells)
     assert counts["1", "quarantined"] == 0
     assert counts["1", "speaking"] == counts["1", "current"] == 1
+
+
+class Jealous(Reconcile):
+    """A table that fails where two reports of a person meet, though on none of them alone."""
+
+    def facts(self, component: Component) -> list[Fact]:
+        if len(component.reports) > 1:
+            raise ZeroDivisionError
+        return super().facts(component)
+
+
+def test_where_a_table_fails_on_reports_together_all_of_them_wait_and_the_others_go_on() -> None:
+    replay = Replay(rules(), 1, 1)
+    replay.reconcile = [Station(Jealous(0, 1, rules()), 0)]
+    apart = Crossing("C", person=2, birth=19900101)
+    replay.inbox.append(0, inbox_frame([delivery(Crossing("A")), delivery(Crossing("B", minute=60)), delivery(apart)]))
+    replay.inbox.append(0, encode(tick_frame(1)))
+    replay.run()
+    assert crossings(replay) == 1
+    counts = book(replay.cells)
+    assert (counts["1", "quarantined"], counts["1", "speaking"], counts["1", "current"]) == (2, 1, 3)
+
+
+def log_frame(offset: int, prev: int, tick: int = 0, notes: bytes = b"", source: int = 0) -> Frame:
+    return Frame(source, offset, prev, tick, b"", b"", b"", b"", b"", notes)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"headers": b"x"},
+        {"core_sizes": b"\x00"},
+        {"core_sizes": b"\x00\x00\x00\x00"},
+        {"notes": b"\xc1"},
+        {"source": 5},
+        {"source": -1},
+    ],
+    ids=["headers", "sizes", "more cores", "notes", "source", "door's frame"],
+)
+def test_a_frame_of_the_log_that_cannot_be_read_is_set_aside_and_the_next_ones_go_on(broken: dict[str, Any]) -> None:
+    at = Station(Reconcile(0, 1, rules()), 0)
+    effects = at.step([encode(log_frame(1, -1)._replace(**broken))])
+    assert [effect.topic for effect in effects if isinstance(effect, Send)] == ["quarantine"]
+    assert [effect.quarantined for effect in effects if isinstance(effect, Noted)] == [{0: 1}]
+    told = [effect.topic for effect in at.step([encode(log_frame(2, -1, tick=9))]) if isinstance(effect, Send)]
+    assert told == ["partials"]
+
+
+def counted(counts: dict[str, int], tick: int, state: Memory | None = None) -> list[Frame]:
+    """Return the partials of a cut at which these cells changed."""
+    at = Station(Reconcile(0, 1, rules()), 0, state or Memory())
+    notes = msgspec.msgpack.encode(list(counts.items()))
+    effects = at.step([encode(log_frame(tick, -1, tick, notes))])
+    return [decode(effect.value) for effect in effects if isinstance(effect, Send) and effect.topic == "partials"]
+
+
+def cells_of(frame: Frame) -> set[str]:
+    return {cell for cell, _ in msgspec.msgpack.decode(frame.notes)}
+
+
+def test_a_large_cut_goes_out_in_a_chain_of_frames_of_which_the_last_one_ends_it() -> None:
+    counts = {f"T|2024|{n}": n for n in range(3 * CELLS_PER_FRAME)}
+    frames = counted(counts, 7)
+    assert [frame.tick for frame in frames] == [0, 0, 7] or [frame.tick for frame in frames] == [0, 0, 0, 7]
+    assert [frame.prev for frame in frames] == [-1, *[frame.offset for frame in frames[:-1]]]
+    assert len({frame.offset for frame in frames}) == len(frames)
+    assert set().union(*map(cells_of, frames)) == counts.keys()
+    assert sum(len(cells_of(frame)) for frame in frames) == len(counts)
+
+
+def test_a_cut_told_twice_with_other_cells_beside_them_leaves_no_cell_out() -> None:
+    """After a loss of the last writes a cut may be told again, shorter by cells that changed there and back."""
+    counts = {f"T|2024|{n}": n for n in range(3 * CELLS_PER_FRAME)}
+    fewer = {cell: count for n, (cell, count) in enumerate(counts.items()) if n % 3}
+    first, again = counted(counts, 7)[0], counted(fewer, 7)
+    heard = cells_of(first)
+    for frame in again:
+        if frame.offset > first.offset:  # as a reader does that has applied the first frame of the first telling
+            heard |= cells_of(frame)
+    assert fewer.keys() <= heard
+
+
+def test_an_empty_cut_is_told_too() -> None:
+    assert [(frame.tick, cells_of(frame)) for frame in counted({}, 7)] == [(7, set())]
