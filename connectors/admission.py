@@ -179,12 +179,18 @@ def _codes(plan: Plan, parts: Parts) -> tuple[Any, ...]:
 
 
 def _body(plan: Plan, parts: Parts) -> bytes:
-    """Return the event without what is personal, in Avro; naming the unions' branches spares fastavro to try them."""
+    """Return the event without what is personal, in Avro.
+
+    Values in a union are given with the name of its branch, or fastavro would validate each before it writes it.
+    """
+    for position, name, kind in plan.optional:
+        values = parts[position]
+        if values is not None and (value := values[name]) is not None:
+            values[name] = (kind, value)
     for part, values in zip(plan.parts, parts, strict=True):
-        if part.branch is not None and values is not None:
-            owner = parts[part.parent]
-            if owner is not None:
-                owner[part.name] = (part.branch, values)
+        owner = parts[part.parent]
+        if part.branch is not None and values is not None and owner is not None:
+            owner[part.name] = (part.branch, values)
     stream = BytesIO()
     fastavro.schemaless_writer(stream, plan.family.stored_schema, parts[0])
     return stream.getvalue()

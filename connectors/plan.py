@@ -20,6 +20,9 @@ EPOCH = date(1970, 1, 1).toordinal()
 HEADER, PERSON = 1, 2
 """Positions of these parts in every family."""
 
+_AVRO = {"date": "int", "timestamp-millis": "long"}
+"""Avro types below the logical ones."""
+
 Values = dict[str, Any]
 Parts = Sequence[Values | None]
 """The records of one event in the order of `Plan.parts`: the whole, header, person, person.document, event."""
@@ -89,6 +92,7 @@ class Plan:
     checks: tuple[Check, ...]
     orders: tuple[Order, ...]
     core: tuple[tuple[int, str, Callable[[Any], object] | None], ...]
+    optional: tuple[tuple[int, str, str], ...]  # stored values in a union with null, and the name of their Avro type
     validity: Validity
 
     def split(self, whole: Values) -> list[Values | None]:
@@ -124,8 +128,15 @@ def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes
         checks=tuple(Check(place, i) for i, place in enumerate(coded)),
         orders=tuple(_order(place, at) for place in places if place.field.not_before),
         core=tuple((p.part, p.name, _core_form(p.field, pseudonym)) for p in places if p.field.core),
+        optional=tuple(
+            (p.part, p.name, _AVRO.get(p.field.type, p.field.type)) for p in places if _stored_union(p.field)
+        ),
         validity=Validity(lists, wanted),
     )
+
+
+def _stored_union(field: Field) -> bool:
+    return field.nullable and field.personal is None
 
 
 def _add_parts(

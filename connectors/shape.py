@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from connectors.plan import Parts, Place, Plan, Values
@@ -31,12 +31,24 @@ def shaped(plan: Plan, event: Values) -> tuple[Parts, list[Reason]]:
     When something is, the parts hold what could be read, and None for the rest.
     """
     try:
-        parts = plan.split(plan.model.model_validate(event).model_dump())
+        parts = _open(plan, plan.model.model_validate(event))
     except ValidationError as error:
         reasons = _reasons(plan, error.errors(include_url=False, include_input=False, include_context=False))
         return _left_over(plan, event, {each.field for each in reasons}), reasons
     _settle(parts, plan.moments)
     return parts, []
+
+
+def _open(plan: Plan, model: BaseModel) -> Parts:
+    """Return the fields of the model and of those in it; faster than a dump, which copies every value."""
+    parts: list[Values | None] = [vars(model)]
+    for part in plan.parts[1:]:
+        owner = parts[part.parent]
+        value = None if owner is None else owner[part.name]
+        if owner is not None and value is not None:
+            value = owner[part.name] = vars(value)
+        parts.append(value)
+    return parts
 
 
 def _settle(parts: Parts, moments: Iterable[Place]) -> None:
@@ -49,7 +61,7 @@ def _settle(parts: Parts, moments: Iterable[Place]) -> None:
 
 def _reasons(plan: Plan, errors: Sequence[ErrorDetails]) -> list[Reason]:
     """Translate, each code and field once; a field that no contract knows stays unnamed: its name may be anything."""
-    found = {}
+    found: dict[tuple[str, str], None] = {}
     for error in errors:
         known = [each for each in error["loc"] if each in _NAMES or type(each) is int]
         found[code_of(error["type"]), _path(known) or WHOLE] = None

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from connectors.gateway import Edges, create_app
 from ops import secrets
-from ops.processes.doors import admission, open_inbox
+from ops.processes.doors import admission, open_inbox, spare_the_collector
 from ops.settings import Settings
 from schemas.conventions import load
 from schemas.errors import Unavailable
@@ -43,6 +43,7 @@ async def _run(settings: Settings) -> None:
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
         app = create_app(Edges(known, inbox, keys, telemetry, metrics))
         server = _server(app, *settings.address("gateway"))
+        spare_the_collector()
         watch = asyncio.create_task(_stop_when(inbox.lost, server))
         await server.serve()
         watch.cancel()

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from connectors.agency_topics import GROUP, Edges, KafkaDoor, Routes
-from ops.processes.doors import admission, open_inbox
+from ops.processes.doors import admission, open_inbox, spare_the_collector
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
 from ops.worker_http import state_server
@@ -43,6 +43,7 @@ async def _run(settings: Settings) -> None:
         state_server(registry, lambda _path, _query: None, *settings.address("kafka-door")),
     ):
         telemetry = DoorTelemetry(registry, "kafka", tuple(convention.agencies))
+        spare_the_collector()
         await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry), routes).run(stopped)
 
 
