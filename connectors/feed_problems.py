@@ -36,6 +36,7 @@ def install(app: FastAPI) -> None:
         (Unavailable, _unavailable),
         (RequestValidationError, _parameter),
         (HTTPException, _http),
+        (Exception, _broken),
     ):
         app.add_exception_handler(kind, answer)
 
@@ -71,3 +72,8 @@ async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 starlette's handlers are typed for any error
     code = {404: "address-unknown", 405: "method-unknown"}.get(error.status_code, "request")
     return problem(error.status_code, code, f"{error.detail}. See / for what there is.", headers=error.headers)
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    """Say no more than that; the server logs the error, which is ours to mend."""
+    return problem(500, getattr(error, "code", "broken"), "The feed could not answer; its log says why.")

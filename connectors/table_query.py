@@ -36,6 +36,7 @@ CHANGE_FORMATS = ("text", "csv", "json")
 
 MAX_CHANGES = 100_000
 _EPOCH = date(1970, 1, 1)
+_YEAR_10000 = 253_402_300_800  # in seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +155,20 @@ def instant_of(text: str | None) -> int | None:
     """Return an instant in seconds since 1970-01-01T00:00Z; raises Refused for text that is none, None for None."""
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and len(text) < 12:
-        return int(text)
     try:
-        at = datetime.fromisoformat(text)
-        seconds = at.timestamp()
+        seconds = int(text) if text.isascii() and text.isdigit() else _seconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
-        at = None
-    if at is None or at.tzinfo is None:
-        rule = "A cut is an instant of ISO 8601 with its zone, or a count of seconds since 1970-01-01T00:00Z."
+        seconds = -1
+    if not 0 <= seconds < _YEAR_10000:
+        rule = (
+            "A cut is an instant from 1970 to 9999 of ISO 8601 with its zone, or its seconds since 1970-01-01T00:00Z."
+        )
         raise refused("cut-form", "cut", rule, "Write it as 2018-03-01T00:00:00Z.")
-    return int(seconds)
+    return seconds
+
+
+def _seconds(at: datetime) -> int:
+    return -1 if at.tzinfo is None else int(at.timestamp())
 
 
 def place_behind(change: Change) -> str:

@@ -32,7 +32,7 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
-        with errors_translated():
+        with errors_translated(), _address_proved():
             _migrate(engine)
     except BaseException:
         engine.dispose()
@@ -57,18 +57,23 @@ def errors_translated() -> Iterator[None]:
     """Turn the database's errors into ours: what may pass by itself becomes Unavailable."""
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        if isinstance(error, exc.OperationalError) and "unable to open database file" in str(error.orig):
-            raise Misconfigured(
-                "feed-url", f"The feed store's file cannot be opened: is there a folder? {_REMEDY}"
-            ) from error
-        if isinstance(error, exc.OperationalError) and "locked" in str(error.orig):
-            raise Unavailable("feed-busy", "Another process writes to the feed store; try again.") from error
-        raise Unavailable("feed-away", "The feed store's database does not answer; is it running?") from error
     except exc.IntegrityError as error:
         raise Broken("feed-row-repeated", "A row that can be written once was written again.") from error
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        if "database is locked" in str(error):
+            raise Unavailable("feed-busy", "Another process writes to the feed store; try again.") from error
+        raise Unavailable("feed-away", "The feed store's database does not answer; is it running?") from error
+
+
+@contextmanager
+def _address_proved() -> Iterator[None]:
+    """Turn what SQLite says of a wrong file into Misconfigured: at the start it is the setting that is wrong."""
+    try:
+        yield
     except exc.DatabaseError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
+        if "unable to open database file" in str(error.orig):
+            raise Misconfigured("feed-url", f"The feed store's file has no folder to lie in. {_REMEDY}") from error
+        if "file is not a database" in str(error.orig):
             raise Misconfigured("feed-url", f"The feed store's file is not an SQLite database. {_REMEDY}") from error
         raise
 

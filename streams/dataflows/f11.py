@@ -53,7 +53,7 @@ F11 = Dataflow(
     families=frozenset({DECISION}),
     dimensions=(
         Dimension("PERM", "PERM"),
-        Dimension("ACTION", "PERMIT_ACTION"),
+        Dimension("PERMIT_ACTION", "PERMIT_ACTION"),
         Dimension("FIRST", "FIRST"),
         Dimension("AREA", "AREA"),
         Dimension("REG", "REG"),

@@ -173,7 +173,7 @@ CHANGES = [
 def test_changes_as_text() -> None:
     lines = Sheet(DATAFLOWS["F11"], CHANGES).text("en").splitlines()
     assert [" ".join(line.split()) for line in lines] == [
-        "Cut F11|TIME_PERIOD|PERM|ACTION|FIRST|AREA|REG|SEX|AGE change causes: stated and withdrawn",
+        "Cut F11|TIME_PERIOD|PERM|PERMIT_ACTION|FIRST|AREA|REG|SEX|AGE change causes: stated and withdrawn",
         "2018-02-10T00:00:00Z F11|2018-Q1|RECRUIT|ISSUED|F|UA|BY-HM|M|Y20-24 0 → 1,200, 0 → 4 on time +1200 −0",
         "2018-02-11T00:00:00Z F11|2018-Q1|RECRUIT|ISSUED|F|UA|BY-HM|M|Y20-24 1,200 → 1,199, 4 → 4 "
         "cancellation +0 −2, linking of records +1 −0",
