@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -304,36 +306,15 @@ def demo(*, ports: str | None = None, scale: float = 1.0, keep: bool = False) ->
 # --- Parts ---
 
 
-@app.command(group=PARTS)
-def registry() -> None:
-    """Answer Confluent clients that ask for schemas."""
-    from ops.processes import registry as part
+def _start(name: str) -> None:
+    from importlib import import_module
 
-    _run(part.run, "registry")
+    _run(import_module(f"ops.processes.{name.replace('-', '_')}").run, name)
 
 
-@app.command(group=PARTS)
-def gateway() -> None:
-    """Be the HTTP door."""
-    from ops.processes import gateway as part
-
-    _run(part.run, "gateway")
-
-
-@app.command(group=PARTS)
-def kafka_door() -> None:
-    """Be the Kafka door: read the agencies' topics, answer with verdicts."""
-    from ops.processes import kafka_door as part
-
-    _run(part.run, "kafka-door")
-
-
-@app.command(group=PARTS)
-def clock() -> None:
-    """Write ticks into the inbox."""
-    from ops.processes import clock as part
-
-    _run(part.run, "clock")
+for _name, _help in PROCESSES.items():
+    if _name not in AGENTS:
+        app.command(partial(_start, _name), name=_name, help=_help, group=PARTS)
 
 
 @app.command(group=PARTS)
@@ -347,14 +328,6 @@ def worker(agent: Literal["deduplicate", "reconcile", "aggregate"], /, *, member
     from ops.processes import worker as part
 
     _run(lambda settings: part.run(settings, agent, member), agent)
-
-
-@app.command(group=PARTS)
-def feed() -> None:
-    """Serve the figures over HTTP."""
-    from ops.processes import feed as part
-
-    _run(part.run, "feed")
 
 
 @app.command(show=False)

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings.sources.utils import parse_env_vars
 
 import schemas
+from ops import processes
 from ops.ports import free_block
 from schemas.errors import Misconfigured
 
@@ -27,12 +28,12 @@ PREFIX = "MIGEX_"
 TEST_PREFIX = "MIGEX_TEST_"
 """Names that only the tests read; they are no settings."""
 
-PROCESSES = ("registry", "gateway", "kafka-door", "clock", "deduplicate", "reconcile", "aggregate", "feed")
-"""Everything that runs beside the broker, in the order of starting."""
+PROCESSES = processes.PROCESSES
 
 _PASSWORD = re.compile(r"(://[^:/@]+:)[^@]+@")
 _HIDDEN = r"\1***@"
-_METRICS = ("kafka-door", "clock", "deduplicate", "reconcile", "aggregate")
+_METRICS = tuple(name for name in PROCESSES if name not in {"registry", "gateway", "feed"})
+"""The processes that have no section, hence no port, of their own."""
 
 
 def user_cache(environ: Mapping[str, str] = os.environ) -> Path:

@@ -20,7 +20,8 @@ from pathlib import Path
 import structlog
 
 from ops.pids import PidFile, write_json
-from ops.settings import PROCESSES, Settings
+from ops.processes import AGENTS, PROCESSES
+from ops.settings import Settings
 from schemas.errors import Misconfigured
 
 STOP_ORDER: Sequence[tuple[str, ...]] = (
@@ -30,7 +31,6 @@ STOP_ORDER: Sequence[tuple[str, ...]] = (
     ("feed", "registry"),
 )
 GRACE_SECS = 10.0
-_AGENTS = {"deduplicate", "reconcile", "aggregate"}
 _EXIT_MISCONFIGURED = 78
 _TURN_EVERY_SECS = 5.0
 _KEPT_LOGS = 3
@@ -49,7 +49,7 @@ class Patience:
 def programs() -> dict[str, list[str]]:
     """Return the command line of every process, in the order of starting."""
     command = [sys.executable, "-m", "ops.cli"]
-    return {name: [*command, *(["worker", name] if name in _AGENTS else [name])] for name in PROCESSES}
+    return {name: [*command, *(["worker", name] if name in AGENTS else [name])] for name in PROCESSES}
 
 
 class Child:

@@ -14,7 +14,6 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 AGENTS = frozenset({"deduplicate", "reconcile", "aggregate"})
-DOORS = frozenset({"http", "kafka"})
 ANSWERS = frozenset({"accepted", "refused", "conflict"})
 FORMATS = frozenset({"text", "csv", "sdmx-csv", "json"})
 OTHER = "other"
@@ -78,8 +77,8 @@ class DoorTelemetry:
     """What a door says: answers, reasons, delays."""
 
     def __init__(self, registry: CollectorRegistry, door: str, agencies: Collection[str]) -> None:
-        """`door` is one of `DOORS`; `agencies` are the convention's codes."""
-        self._door = _closed(door, DOORS)
+        """`door` is the door's own name, `http` or `kafka`; `agencies` are the convention's codes."""
+        self._door = door
         self._agencies = frozenset(agencies)
         self._receipts = _counter(registry, "migex_receipts_total")
         self._refusals = _counter(registry, "migex_refusals_total")
