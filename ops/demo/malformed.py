@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+import orjson
+
 from connectors import confluent
 from ops.demo.events import FAMILY, Event, line
 from schemas.contracts import FAMILIES
@@ -83,7 +85,7 @@ def _truncated(event: Event, chance: Random) -> bytes:
 
 
 def _trailing(event: Event, chance: Random) -> bytes:
-    return framed(event) + chance.randbytes(3)
+    return framed(event) + chance.randbytes(2) + b"\xff"
 
 
 def _random_bytes(_: Event, chance: Random) -> bytes:
@@ -103,7 +105,7 @@ def _other_schema(event: Event, _: Random) -> bytes:
 
 
 def _bare_json(event: Event, _: Random) -> bytes:
-    return line(event)
+    return orjson.dumps([event])
 
 
 KAFKA_ONLY: Mapping[str, Broken] = {

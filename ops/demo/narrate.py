@@ -23,6 +23,7 @@ class Course:
 
     kills: list[str] = field(default_factory=list)
     publishing_secs: float = 0.0
+    balanced: bool = False
     whole_secs: float = 0.0  # from the first delivery until the books balanced
     cut_ages: list[float] = field(default_factory=list)
 

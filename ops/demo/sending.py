@@ -1,0 +1,127 @@
+"""Sends the schedule's files as the agencies would: stage by stage, all agencies and both doors at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import httpx
+
+from ops import publish, secrets
+from ops.demo.oracle import Account
+from ops.demo.schedule import Lane
+from ops.pids import PidFile
+from ops.publish_kafka import Road, publish_kafka
+from ops.settings import Settings
+from ops.tally import Tally
+from schemas.contracts import FAMILIES
+from schemas.conventions import Convention
+from schemas.errors import Broken
+from streams.topics import Topics
+
+VICTIMS = ((0.35, "deduplicate"), (0.5, "reconcile"), (0.65, "aggregate"))
+"""Whose worker is killed when this share of all deliveries was answered."""
+
+Stages = Sequence[Sequence[tuple[Lane, Path]]]
+
+
+class Sending:
+    """The senders of one run and what they were told."""
+
+    def __init__(self, settings: Settings, convention: Convention, total: int) -> None:
+        """`total` deliveries will be sent."""
+        self._settings = settings
+        self._convention = convention
+        self._topics = Topics.of(settings.generation, convention)
+        self._total = total
+        self._all_sent = False
+        self.progress: Callable[[int], None] = lambda _: None
+        """Is told how many more deliveries were answered."""
+        self._answered = 0
+        self._victims = list(VICTIMS)
+        self.tallies: dict[Account, Tally] = {}
+        self.kills: list[str] = []
+        """Agent, number of its process and the deliveries answered until then, for each worker killed."""
+
+    def told(self) -> dict[Account, int] | None:
+        """Return how many deliveries the senders of each account got a verdict for; None until all of them have."""
+        if not self._all_sent:
+            return None
+        return {account: tally.sent for account, tally in self.tallies.items() if tally.sent}
+
+    async def send(self, stages: Stages) -> None:
+        """Send everything and wait for all verdicts; raises Unavailable when a door does not answer for long."""
+        for stage in stages:
+            try:
+                async with asyncio.TaskGroup() as lanes:
+                    for lane, path in stage:
+                        lanes.create_task(self._lane(lane, path))
+            except BaseExceptionGroup as several:
+                raise several.exceptions[0] from None
+        self._all_sent = True
+
+    async def _lane(self, lane: Lane, path: Path) -> None:
+        if lane.raw:
+            tally = await publish_kafka(_raw(path), self._road(lane), advance=self._advance)
+        elif lane.family not in self._convention.agencies[lane.agency].families:
+            tally = await self._unentitled(lane, path)
+        else:
+            tally = await publish.publish(
+                publish.events([path]), lane.family, lane.agency, _door(lane), self._settings, advance=self._advance
+            )
+        account = (lane.agency, lane.family)
+        self.tallies.setdefault(account, Tally())
+        self.tallies[account] += tally
+
+    async def _unentitled(self, lane: Lane, path: Path) -> Tally:
+        """Send events one by one that the agency has no right to send: a batch of them would count as one delivery."""
+        host, port = self._settings.address("gateway")
+        headers = {
+            "X-API-Key": secrets.api_key(self._settings.secrets, lane.agency),
+            "Content-Type": "application/json",
+        }
+        tally = Tally()
+        async with httpx.AsyncClient(timeout=60) as http:
+            for event in publish.events([path]):
+                answer = await http.post(
+                    f"http://{host}:{port}/v1/events/{lane.family}", content=event.strip(), headers=headers
+                )
+                tally.told(answer.json())
+                self._advance(1)
+        return tally
+
+    def _road(self, lane: Lane) -> Road:
+        return Road(
+            bootstrap=self._settings.broker.bootstrap,
+            topic=self._topics.name(f"agency:{lane.agency}:{lane.family}"),
+            verdicts=self._topics.name(f"verdicts:{lane.agency}"),
+            family=FAMILIES[lane.family],
+        )
+
+    def _advance(self, number: int) -> None:
+        self._answered += number
+        self.progress(number)
+        while self._victims and self._answered >= self._victims[0][0] * self._total:
+            self._kill(self._victims.pop(0)[1])
+
+    def _kill(self, agent: str) -> None:
+        """End an agent's worker with SIGKILL; the supervisor starts it again."""
+        worker = PidFile(self._settings.home / "run" / f"{agent}.json")
+        pid = worker.pid()
+        if pid is None:
+            raise Broken("demo-nobody-to-kill", f"No worker of {agent} runs; see its log.")
+        worker.signal(signal.SIGKILL)
+        self.kills.append(f"{agent} (process {pid}) after {self._answered:,} deliveries")
+
+
+def _door(lane: Lane) -> publish.Door:
+    return "http" if lane.door == "http" else "kafka"
+
+
+def _raw(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as lines:
+        for line in lines:
+            yield base64.b64decode(line)
