@@ -5,7 +5,6 @@ The same bytes as confluent-kafka's AvroSerializer makes; the ids are the perman
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from io import BytesIO
@@ -79,7 +78,7 @@ def encode(family: Family, event: Mapping[str, Any]) -> bytes:
 
 def _with_times(family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy with instants and days as Python has them."""
-    values: dict[str, Any] = copy.deepcopy(dict(event))
+    values = _copied(event)
     for field in family.fields:
         read = _READ.get(field.type)
         if read is None:
@@ -91,3 +90,8 @@ def _with_times(family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
         if place is not None and (text := place.get(name)) is not None:
             place[name] = read(text)
     return values
+
+
+def _copied(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of an object and of the objects in it."""
+    return {name: _copied(value) if isinstance(value, dict) else value for name, value in fields.items()}
