@@ -1,4 +1,4 @@
-"""Writes what is made from the code: settings, errors, events, tables, rooms, scrape targets, the dashboard.
+"""Writes what is made from the code: settings, commands, errors, events, tables, rooms, targets, dashboard.
 
 `make generate` runs it; a house test says when a page is stale.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from connectors import problems, reasons
 from docs import reference
-from ops import dashboard, settings
+from ops import cli, dashboard, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schemas", "streams", "connectors", "ops")
@@ -72,6 +72,13 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def commands_page() -> str:
+    """Return docs/commands.md."""
+    head = "# Commands\n\nThis page is made by `make generate` from what `--help` says.\n"
+    text = cli.app.generate_docs(usage_name="migex").removeprefix("# migex\n").rstrip() + "\n"
+    return head + re.sub(r"^(migex [^\n]*?) -m [\w.]+", r"\1", text, flags=re.MULTILINE)  # how this program was started
+
+
 def architecture_page() -> str:
     """Return ARCHITECTURE.md with its list of rooms made anew."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -102,6 +109,7 @@ def targets(local: bool) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
+    "docs/commands.md": commands_page,
     "docs/errors.md": errors_page,
     "docs/events.md": reference.events_page,
     "docs/tables.md": reference.tables_page,

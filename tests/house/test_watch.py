@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ops import dashboard
-from ops.settings import PROCESSES
+from ops.processes import PROCESSES
 from streams.telemetry import METRICS
 from tests.house import tree
 
