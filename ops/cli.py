@@ -59,7 +59,7 @@ def up(*, foreground: bool = False) -> int:
     """Start the whole system on this machine and show it.
 
     Args:
-        foreground: Stay and supervise from this terminal until Ctrl-C.
+        foreground: Stay and supervise from this terminal until Ctrl-C; the local Kafka then goes on until `migex down`.
     """
     from ops import system
 
@@ -290,17 +290,18 @@ def replay(*files: Path, agency: str | None = None, family: str | None = None, t
 
 
 @app.command(group=PEOPLE)
-def demo(*, ports: str | None = None, scale: float = 1.0, keep: bool = False) -> int | None:
+def demo(*, ports: str | None = None, scale: float = 1.0, seed: int = 1, keep: bool = False) -> int | None:
     """Publish a real table's crossings with faults, kill workers meanwhile, and compare the figures.
 
     Args:
         ports: Number of smallest ports, or port codes joined by commas.
         scale: Multiply every cell.
+        seed: The same seed sends the same events.
         keep: Leave the system running at the end.
     """
     from ops import demo as show
 
-    return show.main(ports, scale, keep, _settings())
+    return show.main(ports, scale, keep, _settings(), seed)
 
 
 # --- Parts ---
