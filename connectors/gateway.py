@@ -25,11 +25,11 @@ from starlette.responses import Response
 
 from connectors import problems
 from connectors.admission import Admission
+from connectors.batch import Batch, batch_of
 from connectors.gateway_docs import describe, request_body
 from connectors.inbox import Inbox
 from connectors.problems import problem
 from connectors.reasons import WHOLE, reason
-from connectors.request_items import Items, items_of
 from connectors.strict_json import MAX_EVENT_BYTES, parse
 from connectors.verdicts import Answer, Arrival, answer, delivery_id, observe
 from schemas.contracts import FAMILIES
@@ -140,7 +140,7 @@ class _Desk:
             return problem("unauthorised", "Send the agency's API key in the header X-API-Key.")
         visit = _Visit(self._edges, agency, family, request.headers.get("idempotency-key"))
         try:
-            items = await self._items(request, agency, family)
+            batch = await self._batch(request, agency, family)
         except Refused as refusal:
             response = await visit.refuse_whole(refusal.reasons[0])
         except TimeoutError:
@@ -148,17 +148,17 @@ class _Desk:
         except ClientDisconnect:
             return problem("bad-request", "The connection ended before the body did.")
         else:
-            response = await (visit.take_one(items.payloads[0]) if items.single else visit.take_all(items.payloads))
+            response = await (visit.take_one(batch.payloads[0]) if batch.single else visit.take_all(batch.payloads))
         self._edges.telemetry.batch_took(time.perf_counter() - began)
         return response
 
-    async def _items(self, request: Request, agency: str, family: str) -> Items:
+    async def _batch(self, request: Request, agency: str, family: str) -> Batch:
         """Return the request's events as bytes; raises Refused when it fails as a whole."""
         self._edges.admission.entitled(agency, family)
         limits = self._edges.limits
         async with asyncio.timeout(limits.body_secs):
             body = await _read(request, limits.body_bytes)
-        return items_of(request.headers.get("content-type", ""), body, limits.events)
+        return batch_of(request.headers.get("content-type", ""), body, limits.events)
 
     def _agency(self, key: str) -> str | None:
         """Return whose key it is; every known key is compared, each in constant time."""
