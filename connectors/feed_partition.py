@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.feed_store.store import FeedStore
-from schemas.errors import Broken
 from streams.fold import CutClosed, Effect, Fold, Message
-from streams.partition import Output
+from streams.partition import Output, following
 
 
 class FeedPartition:
@@ -31,11 +30,9 @@ class FeedPartition:
 
         Raises Unavailable("lease-lost") when another writer moved the position, Broken when a message lies beyond it.
         """
-        fresh = [message for message in messages if message.offset >= self.position]
+        fresh = following(messages, self.position, self._partition)
         if not fresh:
             return [], []
-        if fresh[0].offset != self.position:
-            raise Broken("offset-gap", f"Partition {self._partition}: read {fresh[0].offset}, not {self.position}.")
         position = fresh[-1].offset + 1
         with self._store.begin(self._partition) as step:
             effects = self._fold.fold(step.view, fresh)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 
 from streams.fold import View
 
@@ -71,9 +72,8 @@ class Overlay:
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `View`."""
-        merged: dict[bytes, bytes | None] = dict(self._below.scan(prefix))
-        merged.update((key, value) for key, value in self.writes.items() if key.startswith(prefix))
-        return iter(sorted((key, value) for key, value in merged.items() if value is not None))
+        own = sorted((key, value) for key, value in self.writes.items() if key.startswith(prefix))
+        return _merged(own, self._below.scan(prefix))
 
     def commit(self) -> None:
         """Write everything into the view below; only where that one needs no atomicity (memory)."""
@@ -83,3 +83,15 @@ class Overlay:
             else:
                 self._below.put(key, value)
         self.writes.clear()
+
+
+def _merged(
+    own: Iterable[tuple[bytes, bytes | None]], below: Iterable[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the pairs of both, ascending by key, one's own first; lazily, since most scans stop early."""
+    nearest = ((key, 0, value) for key, value in own)
+    last = None
+    for key, _, value in merge(nearest, ((key, 1, value) for key, value in below)):
+        if key != last and value is not None:
+            yield key, value
+        last = key

@@ -79,6 +79,7 @@ class Rocks:
                 return
             yield key, cursor.value()
             cursor.next()
+        cursor.status()  # raises when it stopped at what cannot be read, not at the end
 
     def put(self, key: bytes, value: bytes) -> None:
         """Refused: a state is only written in batches."""
@@ -105,6 +106,18 @@ def _options() -> Options:
     blocks.set_block_cache(Cache(16 << 20))
     options.set_block_based_table_factory(blocks)
     return options
+
+
+def following(messages: Sequence[Message], position: int, partition: int) -> list[Message]:
+    """Return the messages from the position on, without repeats of earlier ones.
+
+    Raises Broken when one is missing at the position or between them: the log has a hole or was cut.
+    """
+    fresh = [message for message in messages if message.offset >= position]
+    for expected, message in enumerate(fresh, start=position):
+        if message.offset != expected:
+            raise Broken("offset-gap", f"Partition {partition}: read offset {message.offset}, not {expected}.")
+    return fresh
 
 
 class Partition:
@@ -139,13 +152,9 @@ class Partition:
 
         Raises Broken when a message lies beyond the next position: the log has a hole or was cut.
         """
-        fresh = [message for message in messages if message.offset >= self.position]
+        fresh = following(messages, self.position, self.identity.partition)
         if not fresh:
             return [], []
-        if fresh[0].offset != self.position:
-            raise Broken(
-                "offset-gap", f"Partition {self.identity.partition}: read {fresh[0].offset}, not {self.position}."
-            )
         overlay = Overlay(self._rocks)
         effects = self._fold.fold(overlay, fresh)
         batch = WriteBatch(raw_mode=True)
