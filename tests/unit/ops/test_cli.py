@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ops.processes import AGENTS, PROCESSES
+
 COMMANDS = ("broker", "config", "topics", "up", "down", "status", "init", "publish", "trace", "table", "replay", "demo")
-PARTS = ("registry", "gateway", "kafka-door", "clock", "worker", "feed")
+PARTS = ("worker", *(name for name in PROCESSES if name not in AGENTS))
 
 
 def migex(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +67,7 @@ def test_settings_are_shown_and_documented(tmp_path: Path) -> None:
 def test_status_of_nothing_says_down(tmp_path: Path) -> None:
     done = migex("status", MIGEX_HOME=str(tmp_path))
     assert done.returncode == 1
-    assert done.stdout.count(" down ") == 10
+    assert done.stdout.count(" down ") == len(PROCESSES) + 2  # the broker and the supervisor
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
