@@ -7,6 +7,7 @@ import contextlib
 import shlex
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from ops import settings as all_settings
 from ops import system
 from ops.demo import bts, census, generate, narrate, oracle
 from ops.demo.narrate import Course
-from ops.demo.oracle import Expected
+from ops.demo.oracle import Account, Expected
 from ops.demo.schedule import Schedule
 from ops.demo.sending import VICTIMS, Sending
 from ops.demo.watch import Books, Watch
@@ -49,7 +50,7 @@ def main(ports: str | None, scale: float, keep: bool, settings: Settings, seed: 
         return 0 if Demo(published, own, console, seed).run(keep=keep) else 1
     except MigexError as error:
         console.print(f"[red]stopped[/red] {error}", highlight=False)
-        _say_where(own, console)
+        _say_where(own, console, runs=keep)
         return 1
     finally:
         if not keep:
@@ -135,10 +136,10 @@ class Demo:
         narrate.three_counts(console, told, doors, books)
         narrate.faults(console, expected)
         narrate.course(console, course, expected.deliveries)
-        wrong = [*_complaints(expected, sending, course), *_counts_differ(told, doors, books)]
+        wrong = [*_complaints(expected, sending, course), *counts_differ(told, doors, books)]
         wrong += oracle.compare_books(books, expected)
         if keep or wrong or ours != expected.cells:
-            _say_where(self._settings, console)
+            _say_where(self._settings, console, runs=keep)
         return narrate.verdict(console, ours, expected.cells, wrong)
 
 
@@ -154,21 +155,23 @@ def _complaints(expected: Expected, sending: Sending, course: Course) -> list[st
     return found
 
 
-def _counts_differ(told: dict[oracle.Account, int], doors: dict[oracle.Account, int], books: Books) -> list[str]:
+def counts_differ(told: Mapping[Account, int], doors: Mapping[Account, int], books: Books) -> list[str]:
     """Return the accounts for which senders, doors and books do not count the same deliveries (law L5)."""
-    return [
-        f"{' '.join(account)}: senders {told.get(account, 0)}, doors {doors.get(account, 0)}, books {counted}"
-        for account in sorted({*told, *doors, *books})
-        if not told.get(account, 0) == doors.get(account, 0) == (counted := books.get(account, {}).get("deliveries", 0))
-    ]
+    found = []
+    for account in sorted({*told, *doors, *books}):
+        counts = (told.get(account, 0), doors.get(account, 0), books.get(account, {}).get("deliveries", 0))
+        if len(set(counts)) > 1:
+            found.append(f"{' '.join(account)}: senders {counts[0]}, doors {counts[1]}, books {counts[2]}")
+    return found
 
 
-def _say_where(settings: Settings, console: Console) -> None:
-    """Print where the logs are, and how to look at the system with `migex`."""
+def _say_where(settings: Settings, console: Console, *, runs: bool) -> None:
+    """Print where the logs are, and how to look at the system with `migex`, or how to start it again."""
     environ = settings.home / "environment"
     kept = {name: value for name, value in settings.environment().items() if value != Settings().environment()[name]}
     environ.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(kept.items())))
-    look = f"To look at this system: `. {_short(environ)}`, then `migex status`, `migex table F06`, `migex down`."
+    verbs = "look at it: `migex status`, `migex table F06`" if runs else "start it again: `migex up`"
+    look = f"After `. {_short(environ)}` you can {verbs}; `migex down` stops it."
     console.print(f"Logs: {_short(settings.home / 'logs')}. {look}", highlight=False, soft_wrap=True)
 
 

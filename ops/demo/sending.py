@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import httpx
+import stamina
 
 from ops import publish, secrets
 from ops.demo.oracle import Account
@@ -31,8 +34,14 @@ Stages = Sequence[Sequence[tuple[Lane, Path]]]
 class Sending:
     """The senders of one run and what they were told."""
 
-    def __init__(self, settings: Settings, convention: Convention, total: int) -> None:
-        """`total` deliveries will be sent."""
+    def __init__(
+        self,
+        settings: Settings,
+        convention: Convention,
+        total: int,
+        victims: Sequence[tuple[float, str]] = VICTIMS,
+    ) -> None:
+        """`total` deliveries will be sent, and the `victims` killed meanwhile."""
         self._settings = settings
         self._convention = convention
         self._topics = Topics.of(settings.generation, convention)
@@ -41,7 +50,7 @@ class Sending:
         self.progress: Callable[[int], None] = lambda _: None
         """Is told how many more deliveries were answered."""
         self._answered = 0
-        self._victims = list(VICTIMS)
+        self._victims = list(victims)
         self.tallies: dict[Account, Tally] = {}
         self.kills: list[str] = []
         """Agent, number of its process and the deliveries answered until then, for each worker killed."""
@@ -61,22 +70,30 @@ class Sending:
                         lanes.create_task(self._lane(lane, path))
             except BaseExceptionGroup as several:
                 raise several.exceptions[0] from None
-        self._all_sent = True
+        self.finish()
 
     async def _lane(self, lane: Lane, path: Path) -> None:
+        await self.deliver(lane, _raw(path) if lane.raw else publish.events([path]))
+
+    async def deliver(self, lane: Lane, events: Iterable[bytes]) -> None:
+        """Send some events of a lane and keep what was answered; raises Unavailable when a door does not answer."""
         if lane.raw:
-            tally = await publish_kafka(_raw(path), self._road(lane), advance=self._advance)
+            tally = await publish_kafka(events, self._road(lane), advance=self._advance)
         elif lane.family not in self._convention.agencies[lane.agency].families:
-            tally = await self._unentitled(lane, path)
+            tally = await self._unentitled(lane, events)
         else:
             tally = await publish.publish(
-                publish.events([path]), lane.family, lane.agency, _door(lane), self._settings, advance=self._advance
+                events, lane.family, lane.agency, _door(lane), self._settings, advance=self._advance
             )
         account = (lane.agency, lane.family)
         self.tallies.setdefault(account, Tally())
         self.tallies[account] += tally
 
-    async def _unentitled(self, lane: Lane, path: Path) -> Tally:
+    def finish(self) -> None:
+        """Say that everything was sent: from now on `told` gives the senders' count."""
+        self._all_sent = True
+
+    async def _unentitled(self, lane: Lane, events: Iterable[bytes]) -> Tally:
         """Send events one by one that the agency has no right to send: a batch of them would count as one delivery."""
         host, port = self._settings.address("gateway")
         headers = {
@@ -84,12 +101,9 @@ class Sending:
             "Content-Type": "application/json",
         }
         tally = Tally()
-        async with httpx.AsyncClient(timeout=60) as http:
-            for event in publish.events([path]):
-                answer = await http.post(
-                    f"http://{host}:{port}/v1/events/{lane.family}", content=event.strip(), headers=headers
-                )
-                tally.told(answer.json())
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=headers, timeout=60) as http:
+            for event in events:
+                tally.told(await _ask(http, f"/v1/events/{lane.family}", event.strip()))
                 self._advance(1)
         return tally
 
@@ -115,6 +129,17 @@ class Sending:
             raise Broken("demo-nobody-to-kill", f"No worker of {agent} runs; see its log.")
         worker.signal(signal.SIGKILL)
         self.kills.append(f"{agent} (process {pid}) after {self._answered:,} deliveries")
+
+
+@stamina.retry(on=httpx.HTTPError, attempts=None, timeout=60, wait_initial=0.2, wait_max=2)
+async def _ask(http: httpx.AsyncClient, path: str, event: bytes) -> dict[str, Any]:
+    """Return the verdict on one event; a repeat after a lost answer carries the same key, so that it counts once."""
+    key = blake2b(event, digest_size=16).hexdigest()
+    answer = await http.post(path, content=event, headers={"Idempotency-Key": key})
+    if answer.is_server_error:
+        answer.raise_for_status()
+    verdict: dict[str, Any] = answer.json()
+    return verdict
 
 
 def _door(lane: Lane) -> publish.Door:

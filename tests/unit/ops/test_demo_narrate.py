@@ -11,6 +11,7 @@ from ops.demo import narrate
 from ops.demo.bts import Cell, Port, Published
 from ops.demo.narrate import Course
 from ops.demo.oracle import Expected
+from ops.demo.run import counts_differ
 from ops.demo.watch import cut_age
 
 PUBLISHED = Published(
@@ -103,3 +104,12 @@ def test_the_age_of_the_cut_is_read_from_metrics() -> None:
     text = "# TYPE migex_cut_age_seconds gauge\nmigex_cut_age_seconds 1.5\nmigex_lag_seconds 3\n"
     assert cut_age(text) == [1.5]
     assert cut_age("# TYPE migex_cut_age_seconds gauge\nmigex_cut_age_seconds 1.7e9\n") == [], "no cut yet"
+
+
+def test_three_counts_must_be_one() -> None:
+    account = ("cbp", "border.crossing")
+    assert counts_differ({account: 5}, {account: 5}, {account: {"deliveries": 5}}) == []
+    for told, doors, booked in ((4, 5, 5), (5, 4, 5), (5, 5, 4)):
+        (line,) = counts_differ({account: told}, {account: doors}, {account: {"deliveries": booked}})
+        assert line == f"cbp border.crossing: senders {told}, doors {doors}, books {booked}"
+    assert counts_differ({}, {account: 1}, {})
