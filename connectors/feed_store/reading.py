@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, func, select, tuple_
 
 from connectors.feed_store.cells import Cell, Change, Cut
 from connectors.feed_store.tables import CELL_CHANGE, CELL_NOW, CUT
 from schemas.errors import Reason, Refused
 
+_CELL = ("generation", "table_id", "period", "codes")
 _measures = msgspec.json.Decoder(tuple[int, ...])
 _causes = msgspec.json.Decoder(dict[str, tuple[int, int]])
 
@@ -85,21 +86,30 @@ class Page(NamedTuple):
 
 
 def changes(connection: Connection, generation: int, span: Span, page: Page) -> list[Change]:
-    """Return changes of cells, ascending by cut, period and codes."""
-    now = CELL_CHANGE
-    former = (now.c.table_id, now.c.period, now.c.codes)
-    query = select(
-        *former,
-        now.c.cut,
-        *[func.lag(column).over(partition_by=former, order_by=now.c.cut) for column in (now.c.facts, now.c.measures)],
-        now.c.facts,
-        now.c.measures,
-        now.c.causes,
-    ).where(now.c.generation == generation, now.c.cut <= page.until, *span.within(now))
-    inner = query.subquery()
-    place = tuple_(inner.c.cut, inner.c.period, inner.c.codes)
-    ordered = select(inner).where(place > page.after).order_by(inner.c.cut, inner.c.period, inner.c.codes)
-    return [_change(row) for row in connection.execute(ordered.limit(page.limit))]
+    """Return changes of cells, ascending by cut, period and codes, each with the value before it."""
+    now, before, earlier = CELL_CHANGE, CELL_CHANGE.alias(), CELL_CHANGE.alias()
+    place = (now.c.cut, now.c.period, now.c.codes)
+    asked = (
+        select(now)
+        .where(now.c.generation == generation, now.c.cut <= page.until, *span.within(now))
+        .where(tuple_(*place) > page.after)
+        .order_by(*place)
+        .limit(page.limit)
+        .subquery()
+    )
+    cut_before = select(func.max(earlier.c.cut)).where(_same_cell(earlier, asked), earlier.c.cut < asked.c.cut)
+    query = (
+        select(
+            *(asked.c[name] for name in ("table_id", "period", "codes", "cut")),
+            before.c.facts,
+            before.c.measures,
+            *(asked.c[name] for name in ("facts", "measures", "causes")),
+        )
+        .select_from(asked)
+        .outerjoin(before, _same_cell(before, asked) & (before.c.cut == cut_before.scalar_subquery()))
+    )
+    ordered = query.order_by(asked.c.cut, asked.c.period, asked.c.codes)
+    return [_change(row) for row in connection.execute(ordered)]
 
 
 def periods(connection: Connection, generation: int, table: str) -> tuple[str, str] | None:
@@ -119,14 +129,17 @@ def _as_of(generation: int, span: Span, cut: int) -> Select[Any]:
     """Return the query of each cell's newest change up to the cut."""
     rows = CELL_CHANGE
     newest = (
-        select(rows.c.table_id, rows.c.period, rows.c.codes, func.max(rows.c.cut).label("cut"))
+        select(*(rows.c[name] for name in _CELL), func.max(rows.c.cut).label("cut"))
         .where(rows.c.generation == generation, rows.c.cut <= cut, *span.within(rows))
-        .group_by(rows.c.table_id, rows.c.period, rows.c.codes)
+        .group_by(*(rows.c[name] for name in _CELL))
         .subquery()
     )
-    same = and_(*[rows.c[name] == newest.c[name] for name in ("table_id", "period", "codes", "cut")])
     columns = (rows.c.table_id, rows.c.period, rows.c.codes, rows.c.facts, rows.c.measures, rows.c.cut)
-    return select(*columns).join(newest, same).where(rows.c.generation == generation)
+    return select(*columns).join(newest, _same_cell(rows, newest) & (rows.c.cut == newest.c.cut))
+
+
+def _same_cell(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    return and_(*(one.c[name] == other.c[name] for name in _CELL))
 
 
 def _cell(row: Sequence[Any]) -> Cell:

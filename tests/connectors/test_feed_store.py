@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -146,6 +150,51 @@ def test_another_writer_waits_its_turn(store: FeedStore, url: str) -> None:
         step.advance(0, 1)
     thread.join(10)
     assert done.is_set()
+
+
+def test_a_connection_that_breaks_in_a_step_costs_that_step_only(server: str) -> None:
+    address = new_database(server)
+    with closing(FeedStore(address, 1)) as store:
+        with pytest.raises(Unavailable, match="feed-away"), store.begin(0) as step:  # noqa: PT012 the server cuts us off
+            step.advance(0, 1)
+            with psycopg.connect(address, autocommit=True) as other:
+                others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                other.execute(f"{others} AND pid <> pg_backend_pid()")
+            step.position()
+        write(store, CutClosed(10, ()))
+        assert store.latest_cut() == Cut(10, 0)
+
+
+WRITER = """
+import sys
+from connectors.feed_store import FeedStore
+from streams.fold import CellChange, CutClosed
+store = FeedStore(sys.argv[1], 1)
+print("ready", flush=True)
+while True:
+    with store.begin(0) as step:
+        n = step.position()
+        step.view.put(b"n", str(n + 1).encode())
+        step.write(CutClosed(n + 1, (CellChange("T|2018-01|A", n + 1, (n + 1,), {}),)))
+        step.advance(n, n + 1)
+"""
+
+
+def test_a_killed_writer_leaves_state_cells_and_position_of_one_step(url: str) -> None:
+    steps = []
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(0.2)
+            writer.kill()
+        with closing(FeedStore(url, 1)) as store:
+            (cell,), cut = store.cells("T"), store.latest_cut()
+            with store.begin(0) as step:
+                n = step.position()
+                assert (step.view.get(b"n"), cell.measures, cut) == (str(n).encode(), (n,), Cut(n, 1))
+            steps.append(n)
+    assert 0 < steps[0] < steps[1]
 
 
 # --- the state's view ---
