@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import orjson
+import stamina
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -28,6 +29,7 @@ Door = Literal["http", "kafka"]
 
 def main(files: Sequence[Path], family: str, agency: str, via: Door, settings: Settings) -> int:
     """Publish the events of the files, show how it goes, print the tally; returns 1 if anything was refused."""
+    stamina.instrumentation.set_on_retry_hooks([])  # log lines would tear the progress bar; what fails for good is told
     total = sum(1 for _ in events(files))
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

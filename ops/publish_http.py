@@ -110,7 +110,7 @@ async def _ask(
     headers = {"X-API-Key": target.api_key, "Content-Type": request.content_type, "Idempotency-Key": key}
     url = f"{target.url}/v1/events/{target.family}"
     again = stamina.retry_context(
-        on=(httpx.TransportError, Unavailable), attempts=None, timeout=patience_secs, wait_initial=0.2, wait_max=5
+        on=(httpx.TransportError, Unavailable), attempts=None, timeout=patience_secs, wait_initial=0.2, wait_max=2
     )
     try:
         async for attempt in again:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from socket import gethostname
+
 import uvloop
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
@@ -39,7 +41,7 @@ async def _run(settings: Settings) -> None:
     )
     async with (
         open_inbox(settings, topics, linger_ms=2) as (producer, inbox),  # a step's entries come all at once
-        _consumer(settings.broker.bootstrap) as consumer,
+        _consumer(settings.broker.bootstrap, settings.address("kafka-door")[1]) as consumer,
         state_server(registry, lambda _path, _query: None, *settings.address("kafka-door")),
     ):
         telemetry = DoorTelemetry(registry, "kafka", tuple(convention.agencies))
@@ -47,10 +49,12 @@ async def _run(settings: Settings) -> None:
         await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry), routes).run(stopped)
 
 
-def _consumer(bootstrap: str) -> AIOKafkaConsumer:
+def _consumer(bootstrap: str, port: int) -> AIOKafkaConsumer:
+    """Return the consumer; by its lasting name a door that was killed gets its partitions back at once (KIP-345)."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=GROUP,
+        group_instance_id=f"kafka-door.{gethostname()}.{port}",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=PARTITION_BYTES,

@@ -185,6 +185,8 @@ def test_a_personal_number_belongs_to_the_issuers_register(door: Admission) -> N
         (b'{"a":"\\ud800"}', "not-json"),
         (b"[" * 30000, "not-json"),
         (b'{"a":' * 10000 + b"1" + b"}" * 10000, "not-json"),
+        (b'{"a":' * 1020 + b"1" + b"}" * 1020, "not-json"),
+        (b'{"a":' + b"[" * 1020 + b"]" * 1020 + b"}", "not-json"),
         (b"[]", "wrong-type"),
         (b"null", "wrong-type"),
         (b"17", "wrong-type"),
