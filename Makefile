@@ -46,8 +46,9 @@ check: $(STAMP) fresh  ## style, types, layers, generated files, containers, ale
 	  echo 'promtool is not installed (Debian: prometheus): alert rules were not tried'; \
 	fi
 
-bench: $(STAMP)  ## measured comparisons: doors against plain encoding, the three agents on a loaded inbox
-	$(BIN)/python -m bench
+bench: $(STAMP)  ## measured comparisons: the doors against plain encoding, the three agents on a loaded inbox (ORIGINALS=1000000)
+	$(BIN)/python -m bench.door
+	$(BIN)/python -m bench.agents $(if $(ORIGINALS),--originals $(ORIGINALS))
 
 up: $(STAMP)  ## start the whole system on this machine, and show it
 	$(BIN)/migex up
