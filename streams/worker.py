@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from schemas.errors import Broken, Unavailable
+from schemas.errors import Broken, Misconfigured, Unavailable
 from streams.fold import CutClosed, Effect, Message, Noted
 from streams.partition import Output
 from streams.telemetry import AgentTelemetry
@@ -34,13 +34,15 @@ MESSAGES_PER_STEP = 8
 WINDOW = 64
 """Outputs of one partition that may wait for Kafka's acknowledgement before the next step."""
 
-EXIT_BROKEN = 70
+EXIT_BROKEN, EXIT_MISCONFIGURED = 70, 78
 
 BROKEN_STEPS = 50
 """Steps in a row that set records aside, after which the worker stops instead of setting aside everything."""
 
+SEEKS = 100
+"""Times in a row that a partition is read again from one position, before its log is said to have a hole there."""
+
 SESSION_SECS = 6.0
-OPEN_RETRY_SECS = 0.2
 WATCH_SECS = 0.5
 
 
@@ -95,8 +97,7 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
-        if not self.flow_active:
-            await self.perform_seek()
+        if not self.flow_active:  # a rebalance: what comes of it seeks (Faust would seek now, by the old assignment)
             return
         waiting = deque((TP(*tp), deque(_chunked(found))) for tp, found in records.items() if found)
         while waiting:
@@ -127,11 +128,20 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         """Seek to where the states stand, whatever the group has committed."""
-        await super().perform_seek()
-        positions = {}
-        for tp in self.assignment():
-            if tp.topic == self.worker.assignment.source:
-                positions[TP(*tp)] = await self.worker.open(tp.partition)
+        revocations = self.worker.revocations
+        try:
+            await super().perform_seek()
+            if self.worker.revocations == revocations:
+                await self.worker.take_over({tp.partition for tp in self.assignment() if self._is_source(tp)})
+        except Exception as error:
+            if self.worker.revocations == revocations:  # otherwise it was the seek of an assignment that is gone
+                self.worker.stop_at_once(error)
+
+    def _is_source(self, tp: TP) -> bool:
+        return bool(tp.topic == self.worker.assignment.source)
+
+    async def read_from(self, positions: Mapping[TP, int]) -> None:
+        """Read each partition from its position on."""
         await self.seek_wait(positions)
         for tp, position in positions.items():
             self._read_offset[tp] = position or None
@@ -151,85 +161,141 @@ class _AsIs(faust.Schema):  # type: ignore[misc]
         return message.value
 
 
+class _Place:
+    """An open partition: its fold with its state, who may fold and send next, and what Kafka has not acknowledged."""
+
+    __slots__ = ("sending", "turn", "workplace")
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self.turn = asyncio.Lock()
+        self.sending: deque[asyncio.Future[Any]] = deque()
+
+
 class Worker:
     """One agent's process: its Faust app, its partitions, and the producer of its outputs."""
 
     def __init__(self, assignment: Assignment) -> None:
         """Nothing is started; `run` does."""
         self.assignment = assignment
-        self.workplaces: dict[int, Workplace] = {}
-        self._sending: dict[int, deque[asyncio.Future[Any]]] = {}
+        self.revocations = 0
+        """How often partitions were taken away: what was begun under an earlier assignment is given up."""
+        self._places: dict[int, _Place] = {}
+        self._locked: set[int] = set()  # ours, while a former owner has the state open
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._ends: dict[int, int] = {}
-        self._sought: dict[int, int] = {}
+        self._sought: dict[int, tuple[int, int]] = {}
         self._broken_steps = 0
         self.app = self._faust_app()
+
+    @property
+    def workplaces(self) -> dict[int, Workplace]:
+        """The open partitions."""
+        return {partition: place.workplace for partition, place in self._places.items()}
 
     def log_end(self, partition: int, end: int) -> None:
         """Note where a source partition ends."""
         self._ends[partition] = end or 0
 
-    async def open(self, partition: int) -> int:
-        """Open a partition's state if it is not open, send again what was not acknowledged, return the position."""
-        while partition not in self.workplaces:
-            try:
-                workplace = self.assignment.open(partition)
-            except Unavailable:  # its former owner has not let go yet
-                await asyncio.sleep(OPEN_RETRY_SECS)
-                continue
-            self.workplaces[partition] = workplace
-            self._sending[partition] = deque()
-            await self._send(partition, workplace.unsent())
-        return self.workplaces[partition].position
+    async def take_over(self, partitions: Collection[int]) -> None:
+        """Open what is assigned, give free what is not, and read on where each state stands.
 
-    async def close(self, partitions: Sequence[int]) -> None:
+        Raises Broken when a log ends before the position, Misconfigured when a state is another one's.
+        """
+        revocations = self.revocations
+        self.close([partition for partition in self._places if partition not in partitions])
+        for partition in sorted(partitions):
+            if await self._open(partition) is None:
+                self._locked.add(partition)
+            if self.revocations != revocations:
+                return
+        await self._read_on(set(partitions) - self._locked)
+
+    async def _open(self, partition: int) -> int | None:
+        """Open a partition's state if it is not open, send again what was not acknowledged, return the position.
+
+        None: its former owner has not let go yet, or its store is away; `watch` tries again, the others go on.
+        """
+        place = self._places.get(partition)
+        if place is None:
+            try:
+                place = _Place(self.assignment.open(partition))
+            except Unavailable:
+                return None
+            self._places[partition] = place
+            async with place.turn:
+                await self._send(place, place.workplace.unsent())
+        return place.workplace.position
+
+    async def _read_on(self, partitions: Collection[int]) -> None:
+        """Read the open ones of these partitions from where their states stand."""
+        source = self.assignment.source
+        positions = {TP(source, n): self._places[n].workplace.position for n in partitions if n in self._places}
+        if not positions:
+            return
+        for tp, end in (await self.app.consumer.highwaters(*positions)).items():
+            if end < positions[TP(*tp)]:
+                raise Broken(
+                    "log-shorter", f"Partition {tp.partition} of {source} ends at {end}, yet more of it was applied."
+                )
+        await self.app.consumer.read_from(positions)
+
+    def close(self, partitions: Iterable[int]) -> None:
         """Give partitions free for another owner."""
         for partition in partitions:
-            workplace = self.workplaces.pop(partition, None)
-            self._sending.pop(partition, None)
-            if workplace is not None:
-                workplace.close()
+            self._locked.discard(partition)
+            place = self._places.pop(partition, None)
+            if place is not None:
+                place.workplace.close()
                 self.assignment.telemetry.released(partition)
 
     async def step(self, partition: int, messages: Sequence[Message]) -> None:
         """Fold one chunk and send what it puts out; waits while too much is on its way."""
-        workplace = self.workplaces.get(partition)
-        if workplace is None:  # revoked while the chunk was waiting
+        place = self._places.get(partition)
+        if place is None:  # revoked while the chunk was waiting, or not open yet: then it is read again
             return
-        if messages[0].offset > workplace.position:
-            await self._seek_back(partition, workplace.position)
-            return
-        self._sought.pop(partition, None)
-        began = time.perf_counter()
-        outputs, effects = workplace.step(messages)
-        self.assignment.telemetry.fold_took(time.perf_counter() - began)
-        await self._send(partition, outputs)
-        self._report(partition, workplace, effects)
-        await self._settle(partition, workplace)
+        async with place.turn:
+            if self._places.get(partition) is not place:
+                return
+            if messages[0].offset > place.workplace.position:
+                await self._seek_back(partition, place.workplace.position)
+                return
+            self._sought.pop(partition, None)
+            began = time.perf_counter()
+            outputs, effects = place.workplace.step(messages)
+            self.assignment.telemetry.fold_took(time.perf_counter() - began)
+            await self._send(place, outputs)
+            if self._places.get(partition) is place:
+                self._report(partition, place.workplace, effects)
+        await self._settle(place)
 
     async def _seek_back(self, partition: int, position: int) -> None:
         """Read again from the position: the chunk was fetched under an earlier assignment, or the log has a hole."""
-        if self._sought.get(partition) == position:
-            raise Broken("log-hole", f"Partition {partition} does not hold offset {position}: its log was cut.")
-        self._sought[partition] = position
         tp = TP(self.assignment.source, partition)
-        await self.app.consumer.seek_wait({tp: position})
-        self.app.consumer._read_offset[tp] = position or None
+        before, times = self._sought.get(partition, (-1, 0))
+        self._sought[partition] = position, times + 1 if before == position else 1
+        begin = (await self.app.consumer.earliest_offsets(tp))[tp]
+        if begin > position or self._sought[partition][1] > SEEKS:
+            raise Broken("log-hole", f"Partition {partition} does not hold offset {position}: its log was cut.")
+        await self.app.consumer.read_from({tp: position})
 
-    async def _send(self, partition: int, outputs: Sequence[Output]) -> None:
-        producer = self._producer or await self._start_producer()
-        sending = self._sending[partition]
+    async def _send(self, place: _Place, outputs: Sequence[Output]) -> None:
+        """Send in the order of the outbox; the caller has the place's turn."""
+        producer = await self._started_producer()
         for output in outputs:
             topic = self.assignment.topics.name(output.topic)
-            sending.append(await producer.send(topic, output.value, partition=output.partition))
+            place.sending.append(await producer.send(topic, output.value, partition=output.partition))
 
-    async def _settle(self, partition: int, workplace: Workplace) -> None:
+    async def _settle(self, place: _Place) -> None:
         """Acknowledge in order what Kafka has; a failed send ends the worker, whose next start sends it again."""
-        sending = self._sending.get(partition)
+        sending = place.sending
         while sending and (sending[0].done() or len(sending) > WINDOW):
-            await sending[0]
-            sending.popleft()
-            workplace.acknowledge()
+            oldest = sending[0]
+            await oldest
+            if sending and sending[0] is oldest:  # the agent and the watch may both have waited for it
+                sending.popleft()
+                place.workplace.acknowledge()
         await asyncio.sleep(0)  # a step is pure computing: let the producer and the heartbeats have their turn
 
     def _report(self, partition: int, workplace: Workplace, effects: Sequence[Effect]) -> None:
@@ -257,6 +323,12 @@ class Worker:
         if self._broken_steps >= BROKEN_STEPS:
             raise Broken("many-broken", f"{BROKEN_STEPS} steps in a row set records aside: the fold itself is suspect.")
 
+    async def _started_producer(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                self._producer = await self._start_producer()
+            return self._producer
+
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self.assignment.bootstrap,
@@ -268,7 +340,6 @@ class Worker:
             max_request_size=8 << 20,
         )
         await producer.start()
-        self._producer = producer
         return producer
 
     def _faust_app(self) -> faust.App:
@@ -311,7 +382,8 @@ class Worker:
 
         @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
         async def revoked(_app: Any, tps: set[TP], **_: Any) -> None:
-            await worker.close([tp.partition for tp in tps])
+            worker.revocations += 1
+            worker.close([tp.partition for tp in tps])
 
         return app
 
@@ -321,7 +393,7 @@ class Worker:
             raise error
         traceback.print_exception(error)
         sys.stderr.flush()
-        os._exit(EXIT_BROKEN)
+        os._exit(EXIT_MISCONFIGURED if isinstance(error, Misconfigured) else EXIT_BROKEN)
 
     async def stopped(self) -> None:
         """Return when the worker is told to stop."""
@@ -332,12 +404,20 @@ class Worker:
         while not self.app.should_stop:
             await self.app.sleep(WATCH_SECS)
             try:
-                for partition, workplace in list(self.workplaces.items()):
-                    await self._settle(partition, workplace)
+                for place in list(self._places.values()):
+                    await self._settle(place)
+                await self._open_locked()
                 self.assignment.telemetry.outbox(sum(w.outbox for w in self.workplaces.values()))
                 self.assignment.telemetry.state(sum(w.size() for w in self.workplaces.values()))
             except BaseException as error:
                 self.stop_at_once(error)
+
+    async def _open_locked(self) -> None:
+        """Try again to open what a former owner had open, or what lies in a store that was away."""
+        for partition in sorted(self._locked):
+            if await self._open(partition) is not None and partition in self._locked:
+                self._locked.discard(partition)
+                await self._read_on([partition])
 
     def run(self, logging_config: Mapping[str, Any]) -> None:
         """Work until SIGTERM; `logging_config` as `logging.config.dictConfig` takes it."""

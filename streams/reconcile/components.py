@@ -91,8 +91,7 @@ class Components:
 
     def add(self, block: bytes, report: Report, raw: bytes) -> Component:
         """Put a report to those it shares a key with, joining components where it connects them."""
-        keys = report.keys
-        owners = set(self._owners(block, report))
+        owners, unowned = self._owners(block, report)
         if owners:
             several = [self.touch(block, number) for number in sorted(owners)]
             home = max(several, key=lambda c: (len(c.reports), -c.number))
@@ -102,7 +101,7 @@ class Components:
         else:
             home = self._new(block)
         home.reports[report.record] = (report, raw)
-        self._own(home, keys)
+        self._own(home, unowned)
         self.settle(block, report.record, report.seq, home.number)
         return home
 
@@ -146,20 +145,22 @@ class Components:
         self.touched.clear()
         self._view.put(_NEXT, self._next.to_bytes(8, "big"))
 
-    def _owners(self, block: bytes, report: Report) -> Iterable[int]:
-        """Return the components that own a key of the report."""
+    def _owners(self, block: bytes, report: Report) -> tuple[set[int], Iterable[bytes]]:
+        """Return the components that own a key of the report, and its keys that nobody owns."""
         keys = report.keys
         if not keys:
-            return []
+            return set(), ()
         first = self._view.get(_owner_key(block, keys[0]))
         if first is not None and len(keys) > 1:
             # a known person mostly brings the same keys again: then one look-up is enough
             number = int.from_bytes(first, "big")
             same = report.core.keys
             if any(other.core.keys == same for other, _ in self.touch(block, number).reports.values()):
-                return [number]
+                return {number}, ()
         rest = self._view.get_many([_owner_key(block, key) for key in keys[1:]])
-        return [int.from_bytes(owner, "big") for owner in (first, *rest) if owner is not None]
+        owners = dict(zip(keys, (first, *rest), strict=True))
+        known = {int.from_bytes(owner, "big") for owner in owners.values() if owner is not None}
+        return known, [key for key, owner in owners.items() if owner is None]
 
     def _own(self, component: Component, keys: Iterable[bytes]) -> None:
         number = component.number.to_bytes(8, "big")
