@@ -17,6 +17,6 @@ def canonical(plan: Plan, parts: Parts) -> bytes:
     said = {
         part.prefix: {name: value for name, default in part.content if (value := values[name]) != default}
         for part, values in zip(plan.parts, parts, strict=True)
-        if values is not None
+        if values is not None and part.content
     }
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
