@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from hashlib import blake2b
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import HTMLResponse, Response
 
+from connectors import feed_docs
+from connectors.feed_docs import After, At, Detail, Format, From, Lang, Limit, Newest, To, Totals, Width
 from connectors.feed_page import Entry, page
 from connectors.feed_problems import install
 from connectors.feed_store import FeedStore, iso
 from connectors.formats import json_rows, text
-from connectors.formats.words import LANGUAGES
-from connectors.table_query import FORMATS, MAX_CHANGES, Asked, Question, Style, Tables, place_behind
+from connectors.table_query import FORMATS, Asked, Question, Style, Tables, place_behind
 from schemas.codelists import CodeLists
 from schemas.conventions import Convention
 from streams.dataflows.definition import Dataflow
@@ -36,37 +37,23 @@ _ACCEPTED = (
     ("text/csv", "csv"),
 )
 
-From = Annotated[str | None, Query(alias="from", description="First period, such as 2018-01, 2018-Q1 or 2018.")]
-To = Annotated[str | None, Query(description="Last period, of any frequency.")]
-At = Annotated[
-    str | None, Query(description="As of the newest complete cut up to this instant, such as 2018-03-01T00:00:00Z.")
-]
-Detail = Annotated[bool, Query(description="Keep internal dimensions, such as the checkpoint of F06.")]
-Totals = Annotated[bool, Query(description="Add rows for all areas together, the CIS and the EAEU.")]
-After = Annotated[str | None, Query(description="Go on behind this place: the header Migex-Next of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_CHANGES, description="Changes of one answer at most.")]
-Format = Annotated[str | None, Query(description=f"One of {', '.join(FORMATS)}; else what Accept asks for, else text.")]
-Lang = Annotated[str | None, Query(description=f"Language of text: {', '.join(LANGUAGES)}.")]
-Width = Annotated[int, Query(ge=20, le=10_000, description="Columns of a line of text.")]
-Newest = Annotated[int, Query(ge=1, le=10_000, description="How many cuts.")]
-
 
 def create_app(store: FeedStore, convention: Convention, lists: CodeLists, metrics: CollectorRegistry) -> FastAPI:
     """Return the feed's server; `metrics` are shown under /metrics, and the server's own are added to them."""
     tables = Tables(store, convention, lists)
     answers = _Answers(store, tables, convention, metrics, _words(convention, lists))
     app = FastAPI(title="migex feed", description=__doc__, version="1", docs_url=None, redoc_url=None)
-    for path, answer in (
-        ("/", answers.front),
-        ("/health", answers.health),
-        ("/metrics", answers.numbers),
-        ("/v1/tables", answers.catalogue),
-        ("/v1/tables/{table}", answers.table),
-        ("/v1/tables/{table}/changes", answers.changes),
-        ("/v1/cuts", answers.cuts),
-        ("/v1/books", answers.books),
+    for path, answer, documented in (
+        ("/", answers.front, feed_docs.PAGE),
+        ("/health", answers.health, feed_docs.JSON),
+        ("/metrics", answers.numbers, feed_docs.METRICS),
+        ("/v1/tables", answers.catalogue, feed_docs.JSON),
+        ("/v1/tables/{table}", answers.table, feed_docs.TABLE),
+        ("/v1/tables/{table}/changes", answers.changes, feed_docs.CHANGES),
+        ("/v1/cuts", answers.cuts, feed_docs.ASKED_JSON),
+        ("/v1/books", answers.books, feed_docs.ASKED_JSON),
     ):
-        app.add_api_route(path, answer, methods=["GET"], response_class=Response)
+        app.add_api_route(path, answer, methods=["GET"], response_class=Response, responses=documented)
     app.middleware("http")(_measured(FeedTelemetry(metrics, [flow.id for flow in tables.flows()])))
     install(app)
     return app

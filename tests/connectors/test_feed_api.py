@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
 from prometheus_client import CollectorRegistry
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from connectors.feed_api import create_app
 from connectors.feed_store import FeedStore
@@ -290,6 +295,22 @@ async def test_the_openapi_document_names_every_parameter(feed: httpx.AsyncClien
     paths = (await feed.get("/openapi.json")).json()["paths"]
     names = {each["name"] for each in paths["/v1/tables/{table}"]["get"]["parameters"]}
     assert names == {"table", "from", "to", "cut", "detail", "totals", "format", "lang", "width"}
+
+
+def test_whatever_is_asked_the_answer_is_one_that_the_document_foresees(store: FeedStore) -> None:
+    app = create_app(store, CONVENTION, LISTS, CollectorRegistry())
+    operations = schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()
+    for found in operations:
+        assert isinstance(found, Ok)
+        operation = found.ok()
+
+        @seed(1)
+        @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy())
+        def ask(case: schemathesis.Case[Any]) -> None:
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])  # a period is more than a string
+
+        ask()
 
 
 async def test_questions_are_counted_by_table_format_and_status(feed: httpx.AsyncClient) -> None:
