@@ -65,9 +65,11 @@ fresh: $(STAMP)
 	before=$$(sum); $(MAKE) --no-print-directory generate; \
 	[ "$$before" = "$$(sum)" ] || { echo 'generated files were not fresh; they are now: commit them'; exit 1; }
 
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11
 lock: $(STAMP)  ## resolve the dependencies again, with hashes and without any index address
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --group build -o requirements/build.txt
 
 clean:  ## forget the virtual environment, caches and builds; data in .migex stays
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

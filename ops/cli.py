@@ -27,8 +27,16 @@ EXITS: tuple[tuple[type[MigexError], int], ...] = ((Refused, 65), (Unavailable, 
 
 SYSTEM, PEOPLE, PARTS = "System", "Events and figures", "Parts (the supervisor starts them)"
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("migex")
+
+
 app = App(
     name="migex",
+    version=_version,
     help="Turn the events of a country's agencies into migration figures that can be defended and recomputed.",
     help_flags=["--help", "-h"],
     default_parameter=Parameter(negative=()),
