@@ -33,8 +33,8 @@ def main(agency: str, record_no: str, settings: Settings) -> None:
     found = [fate for family in FAMILIES if (fate := trace(agency, family, record_no, settings)) is not None]
     if not found:
         console.print(
-            f"[bold]{agency}[/] has no record with this number in any family. It was never accepted: ask the sender for "
-            "its receipt or verdict."
+            f"[bold]{agency}[/] has no record with this number in any family. It was never accepted: ask the sender "
+            "for its receipt or verdict."
         )
     for fate in found:
         _print(console, fate, cells_now(fate, settings))
