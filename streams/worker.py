@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import faust
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -239,7 +240,15 @@ class Worker:
                 raise Broken(
                     "log-shorter", f"Partition {tp.partition} of {source} ends at {end}, yet more of it was applied."
                 )
-        await self.app.consumer.read_from(positions)
+        await self._seek(positions)
+
+    async def _seek(self, positions: Mapping[TP, int]) -> None:
+        """Read on from these positions; what was taken away in the meantime is left to its next owner."""
+        try:
+            await self.app.consumer.read_from(positions)
+        except IllegalStateError:
+            if all(tp.partition in self._places for tp in positions):
+                raise
 
     def close(self, partitions: Iterable[int]) -> None:
         """Give partitions free for another owner."""
@@ -278,7 +287,7 @@ class Worker:
         begin = (await self.app.consumer.earliest_offsets(tp))[tp]
         if begin > position or self._sought[partition][1] > SEEKS:
             raise Broken("log-hole", f"Partition {partition} does not hold offset {position}: its log was cut.")
-        await self.app.consumer.read_from({tp: position})
+        await self._seek({tp: position})
 
     async def _send(self, place: _Place, outputs: Sequence[Output]) -> None:
         """Send in the order of the outbox; the caller has the place's turn."""
