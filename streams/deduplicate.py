@@ -121,6 +121,10 @@ class _Step:
                 self._deliver(header, core)
         if frame.tick:
             self._tick(frame.tick)
+        # a frame ends where a message does, so that its position claims neither more nor less than it holds
+        for where, statements in enumerate(self._pending):
+            if len(statements) >= wire.MAX_RECORDS:
+                self._flush(where)
         for where, statements in enumerate(self._pending):
             if len(statements) >= wire.MAX_RECORDS:
                 self._flush(where)

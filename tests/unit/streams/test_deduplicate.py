@@ -185,3 +185,12 @@ def test_the_books_add_up_whatever_the_order_of_two_contents_under_one_revision(
 
 def _noted(effects: Sequence[object]) -> Noted:
     return next(effect for effect in effects if isinstance(effect, Noted))
+
+
+def test_many_records_of_one_block_go_out_in_frames_of_bounded_size_each_ending_where_a_message_does() -> None:
+    at = station()
+    batches = [[delivery(Crossing(f"R{n}-{m}", birth=19800101)) for m in range(400)] for n in range(5)]
+    effects = at.step([inbox_frame(batch) for batch in batches])
+    frames = [decode(effect.value) for effect in effects if isinstance(effect, Send) and effect.topic == "log"]
+    assert [(frame.prev, frame.offset) for frame in frames] == [(-1, 1), (1, 3), (3, 4)]
+    assert sum(len(list(unpack(frame.headers))) for frame in frames) == 2000
