@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas import frame as wire
 from streams.telemetry import ClockTelemetry
@@ -45,7 +46,10 @@ class Clock:
         self._last = 0
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Tick until `stopped`; a broker that is away for a while only delays ticks."""
+        """Tick until `stopped`; a broker that is away for a while only delays ticks.
+
+        Raises KafkaError when a tick could not be sent in the producer's time: start anew with another producer.
+        """
         while not stopped.is_set():
             await self.beat()
             try:
@@ -54,9 +58,12 @@ class Clock:
                 continue
 
     async def beat(self) -> int | None:
-        """Write a tick if one is due, and return it."""
+        """Write a tick if one is due, and return it; see `run` for what is raised."""
         tick = int(self._now())
-        ends = await self._consumer.end_offsets(self._partitions)
+        try:
+            ends = await self._consumer.end_offsets(self._partitions)
+        except KafkaError:
+            return None
         grown = ends != self._ends
         if tick <= self._last or not (grown or tick - self._last >= IDLE_SECS):
             return None
