@@ -14,7 +14,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 AGENTS = frozenset({"deduplicate", "reconcile", "aggregate"})
-ANSWERS = frozenset({"accepted", "refused", "conflict"})
+ANSWERS = frozenset({"accepted", "refused"})
 FORMATS = frozenset({"text", "csv", "sdmx-csv", "json"})
 OTHER = "other"
 
@@ -85,6 +85,9 @@ class DoorTelemetry:
         self._delay = _histogram(registry, "migex_event_delay_seconds")
         self._batch = _histogram(registry, "migex_door_batch_seconds").labels(self._door)
         self._ack = _histogram(registry, "migex_inbox_ack_seconds").labels(self._door)
+        for agency in self._agencies:  # from zero on, or else Prometheus cannot see the first increase
+            for told in ANSWERS:
+                self._receipts.labels(self._door, agency, told)
 
     def answered(self, agency: str, answer: str, count: int = 1) -> None:
         """Count deliveries that got this answer (`ANSWERS`)."""
@@ -131,6 +134,8 @@ class AgentTelemetry:
         self._outbox = _gauge(registry, "migex_outbox_frames").labels(self._agent)
         self._state = _gauge(registry, "migex_state_bytes").labels(self._agent)
         self._quarantined = _counter(registry, "migex_quarantined_total")
+        for agency in (*self._agencies, OTHER):  # from zero on, or else Prometheus cannot see the first increase
+            self._quarantined.labels(self._agent, agency)
         if (
             agent == "aggregate"
         ):  # only it knows cuts; elsewhere they would stand at zero and look like an age of decades
