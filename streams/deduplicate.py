@@ -125,9 +125,6 @@ class _Step:
         for where, statements in enumerate(self._pending):
             if len(statements) >= wire.MAX_RECORDS:
                 self._flush(where)
-        for where, statements in enumerate(self._pending):
-            if len(statements) >= wire.MAX_RECORDS:
-                self._flush(where)
 
     def _load(self, records: Sequence[tuple[Header, bytes]]) -> None:
         new = list({h.record: None for h, _ in records if h.record not in self._states})

@@ -162,17 +162,6 @@ def test_a_conflict_of_an_agency_that_is_listed_no_more_is_counted_and_told_to_n
     assert counts(at)["conflict"] == 1
 
 
-def test_what_a_step_says_to_one_log_partition_goes_out_in_frames_that_end_with_a_message() -> None:
-    at = station()
-    entries = [delivery(ONE._replace(record=f"R{n}")) for n in range(1200)]
-    inbox = [inbox_frame(entries[i : i + 300]) for i in range(0, 1200, 300)]
-    frames = [decode(e.value) for e in at.step(inbox) if isinstance(e, Send)]
-    assert [(frame.offset, frame.prev, len(list(unpack(frame.headers)))) for frame in frames] == [
-        (1, -1, 600),
-        (3, 1, 600),
-    ]
-
-
 def test_the_books_add_up_whatever_the_order_of_two_contents_under_one_revision() -> None:
     rival = ONE._replace(op=Op.CANCEL, recorded_at=ONE.recorded_at + DAY_MS)
     for order in itertools.permutations([delivery(ONE), delivery(rival), delivery(rival, 1), delivery(ONE, 1)]):
