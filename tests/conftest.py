@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from ops.broker import Broker
 from ops.jars import locked
 from schemas.errors import Misconfigured
+
+settings.register_profile("migex", deadline=None)  # no property may fail because the machine is busy
+settings.load_profile("migex")
 
 
 class OneKafkaAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
