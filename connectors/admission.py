@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from io import BytesIO
 from typing import Any
 
-import fastavro
 import msgspec
 
 from connectors import plan as plans
@@ -143,7 +141,7 @@ class Admission:
             citizenship=() if person is None else tuple(person["citizenship"]),
             codes=_codes(plan, parts),
         )
-        return Entry(packed, cores.encode(core), _body(plan, parts))
+        return Entry(packed, cores.encode(core), plan.body(parts[0]))
 
     def _link_keys(self, person: Values, birth: int) -> bytes:
         """Return the person's link keys; the document's issuer tells whose register the personal number is from."""
@@ -176,24 +174,6 @@ def _codes(plan: Plan, parts: Parts) -> tuple[Any, ...]:
         value = None if values is None else values[name]
         codes.append(value if value is None or form is None else form(value))
     return tuple(codes)
-
-
-def _body(plan: Plan, parts: Parts) -> bytes:
-    """Return the event without what is personal, in Avro.
-
-    Values in a union are given with the name of its branch, or fastavro would validate each before it writes it.
-    """
-    for position, name, kind in plan.optional:
-        values = parts[position]
-        if values is not None and (value := values[name]) is not None:
-            values[name] = (kind, value)
-    for part, values in zip(plan.parts, parts, strict=True):
-        owner = parts[part.parent]
-        if part.branch is not None and values is not None and owner is not None:
-            owner[part.name] = (part.branch, values)
-    stream = BytesIO()
-    fastavro.schemaless_writer(stream, plan.family.stored_schema, parts[0])
-    return stream.getvalue()
 
 
 def _beyond(known: Sequence[Reason], further: Sequence[Reason]) -> list[Reason]:

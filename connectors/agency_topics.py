@@ -110,7 +110,8 @@ class KafkaDoor:
         value = message.value or b""
         source = Source(message.topic, message.partition, message.offset)
         # time and value too, for a topic that was deleted and made anew counts its offsets from 0 again
-        name = delivery_id(message.topic, message.partition, message.offset, message.timestamp, value)
+        place = f"{message.topic} {message.partition} {message.offset} {message.timestamp}"
+        name = delivery_id(place.encode(), value)
         try:
             event: dict[str, Any] | Refused = confluent.decode(value, family)
         except Refused as refusal:

@@ -177,7 +177,7 @@ class _Visit:
         self._edges = edges
         self._agency = agency
         self._family = family
-        self._key = key
+        self._key = None if key is None else f"{agency} {family} {key}".encode()
         self._accepted_at = int(edges.now() * 1000)
 
     async def take_all(self, payloads: Sequence[bytes]) -> Response:
@@ -216,11 +216,7 @@ class _Visit:
 
     def _arrival(self, index: int, payload: bytes) -> Arrival:
         """Name the delivery: with an Idempotency-Key, a repeat of the same bytes has the same name."""
-        name = (
-            self._edges.chance(8)
-            if self._key is None
-            else delivery_id(self._agency, self._family, self._key, index, payload)
-        )
+        name = self._edges.chance(8) if self._key is None else delivery_id(self._key, b"%d" % index, payload)
         return Arrival(self._agency, self._family, name, self._accepted_at)
 
     async def _keep(self, answers: list[Answer]) -> None:

@@ -11,17 +11,15 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from connectors.avro_writer import Writer, writer
 from schemas.codelists import CodeLists
-from schemas.contracts import PSEUDONYM, Family, Field, model, without_nested_null
+from schemas.contracts import PSEUDONYM, Family, Field, model, stored, without_nested_null
 from schemas.errors import Misconfigured
 
 EPOCH = date(1970, 1, 1).toordinal()
 
 HEADER, PERSON = 1, 2
 """Positions of these parts in every family."""
-
-_AVRO = {"date": "int", "timestamp-millis": "long"}
-"""Avro types below the logical ones."""
 
 Values = dict[str, Any]
 Parts = Sequence[Values | None]
@@ -37,7 +35,6 @@ class Part(NamedTuple):
     prefix: str  # its path; empty: the event as a whole
     parent: int  # position of the record that holds it
     name: str  # its field there
-    branch: str | None  # Avro name that chooses it in a union with null; None: not in a union
     content: tuple[tuple[str, object], ...]  # (field, default) of what is part of the content
 
 
@@ -92,7 +89,7 @@ class Plan:
     checks: tuple[Check, ...]
     orders: tuple[Order, ...]
     core: tuple[tuple[int, str, Callable[[Any], object] | None], ...]
-    optional: tuple[tuple[int, str, str], ...]  # stored values in a union with null, and the name of their Avro type
+    body: Writer  # writes the event without what is personal
     validity: Validity
 
     def split(self, whole: Values) -> list[Values | None]:
@@ -111,7 +108,7 @@ def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes
     Raises Misconfigured for a contract that contradicts itself or names a code list that is not there.
     """
     parts: list[Part] = []
-    _add_parts(parts, family.avsc, "")
+    _add_parts(parts, family.avsc)
     index = {part.prefix: i for i, part in enumerate(parts)}
     if (index.get("header"), index.get("person")) != (HEADER, PERSON):
         raise Misconfigured("contract-parts", f"{family.name} must begin with header and person.")
@@ -128,43 +125,27 @@ def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes
         checks=tuple(Check(place, i) for i, place in enumerate(coded)),
         orders=tuple(_order(place, at) for place in places if place.field.not_before),
         core=tuple((p.part, p.name, _core_form(p.field, pseudonym)) for p in places if p.field.core),
-        optional=tuple(
-            (p.part, p.name, _AVRO.get(p.field.type, p.field.type)) for p in places if _stored_union(p.field)
-        ),
+        body=writer(stored(family.avsc)),
         validity=Validity(lists, wanted),
     )
 
 
-def _stored_union(field: Field) -> bool:
-    return field.nullable and field.personal is None
-
-
-def _add_parts(
-    parts: list[Part],
-    avsc: Mapping[str, Any],
-    namespace: str,
-    prefix: str = "",
-    *,
-    parent: int = 0,
-    branch: bool = False,
-) -> None:
-    """Append the record and those in it, each behind the one that holds it; `branch`: it is in a union with null."""
-    namespace = avsc.get("namespace", namespace)
-    fields = [(*without_nested_null(f["type"]), f, f"{prefix}.{f['name']}".lstrip(".")) for f in avsc["fields"]]
-    content = [(f["name"], f.get("default"), path) for kind, _, f, path in fields if not _is_record(kind)]
+def _add_parts(parts: list[Part], record: Mapping[str, Any], prefix: str = "", parent: int = 0) -> None:
+    """Append the record and those in it, each behind the one that holds it."""
+    fields = [(without_nested_null(f["type"])[0], f, f"{prefix}.{f['name']}".lstrip(".")) for f in record["fields"]]
+    content = [(f["name"], f.get("default"), path) for kind, f, path in fields if not _is_record(kind)]
     position = len(parts)
     parts.append(
         Part(
             prefix=prefix,
             parent=parent,
             name=prefix.rpartition(".")[2],
-            branch=f"{namespace}.{avsc['name']}" if branch else None,
             content=tuple((name, default) for name, default, path in content if path not in _NOT_CONTENT),
         )
     )
-    for kind, optional, _, path in fields:
+    for kind, _, path in fields:
         if _is_record(kind):
-            _add_parts(parts, kind, namespace, path, parent=position, branch=optional)
+            _add_parts(parts, kind, path, position)
 
 
 def _is_record(kind: Any) -> bool:
