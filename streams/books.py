@@ -34,10 +34,16 @@ class Versioned(Protocol):
     op: int
 
 
-def shares(versions: Sequence[Versioned]) -> dict[str, int]:
+_ONE_CURRENT: Mapping[str, int] = {"current": 1}
+_ONE_CANCELLED: Mapping[str, int] = {"cancelled": 1}
+
+
+def shares(versions: Sequence[Versioned]) -> Mapping[str, int]:
     """Return how one record's versions divide into current, superseded and cancelled."""
     if not versions:
         return {}
+    if len(versions) == 1:  # nearly every record
+        return _ONE_CANCELLED if versions[0].op == Op.CANCEL else _ONE_CURRENT
     best = max(versions, key=lambda v: (v.revision, v.recorded_at, v.digest))
     return {("cancelled" if best.op == Op.CANCEL else "current"): 1, "superseded": len(versions) - 1}
 
@@ -66,10 +72,11 @@ class Tally:
 
     def move(self, agency: int, family: int, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         """Replace a record's former shares by its present ones."""
-        for entry in before.keys() | after.keys():
-            change = after.get(entry, 0) - before.get(entry, 0)
-            if change:
+        for entry, count in after.items():
+            if change := count - before.get(entry, 0):
                 self.add(agency, family, entry, change)
+        for entry in before.keys() - after.keys():
+            self.add(agency, family, entry, -before[entry])
 
     def notes(self, source: str) -> bytes:
         """Return the counts as a frame's notes: msgpack list of [cell key, count]."""

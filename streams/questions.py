@@ -53,11 +53,7 @@ def standing(view: View, stage: Reconcile, block: int, record: bytes) -> dict[st
         return {"standing": "quarantined" if number == BROKEN else "silent", "cells": []}
     component = read_component(view, place, number)
     cells = sorted(fact.cell for fact in component.stated if fact.record == record)
-    person = next(
-        person
-        for person in persons([report for report, _ in component.reports.values()])
-        if any(report.record == record for report in person)
-    )
+    person = next(person for person in persons(component.read()) if any(report.record == record for report in person))
     happening = next(h for h in happenings(person, stage.rank) if any(r.record == record for r in h.reports))
     represented = happening.report.record != record
     return {

@@ -13,7 +13,13 @@ from streams.reconcile.happenings import Happening
 DATAFLOWS: Mapping[str, Dataflow] = {flow.id: flow for flow in (F01, F06, F11)}
 
 
-def facts_of(history: Sequence[Happening], rules: Rules) -> list[Fact]:
-    """Return all that one person's history states, in every table that reads one of its families."""
+def facts_of(history: Sequence[Happening], rules: Rules, *, by_happening: bool = False) -> list[Fact]:
+    """Return all that one person's history states, in every table that reads one of its families.
+
+    With `by_happening`, only in the tables to which each happening states its facts whatever else happened.
+    """
     families = {happening.report.family for happening in history}
-    return [fact for flow in DATAFLOWS.values() if flow.families & families for fact in flow.facts(history, rules)]
+    flows = [
+        flow for flow in DATAFLOWS.values() if flow.families & families and (flow.by_happening or not by_happening)
+    ]
+    return [fact for flow in flows for fact in flow.facts(history, rules)]

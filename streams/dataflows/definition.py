@@ -81,6 +81,7 @@ class Dataflow:
     dimensions: tuple[Dimension, ...]
     measures: tuple[Measure, ...]
     facts: FactsOf
+    by_happening: bool = False  # a happening states the same facts whatever else happened to the person
     net: Net | None = None
 
 

@@ -48,5 +48,6 @@ F01 = Dataflow(
     ),
     measures=(Measure("PERSONS", "PS"),),
     facts=facts,
+    by_happening=True,
     net=Net("DIRECTION", "NET", plus="ARR", minus="DEP"),
 )

@@ -53,4 +53,5 @@ F06 = Dataflow(
     ),
     measures=(Measure("CROSSINGS", "ACT"),),
     facts=facts,
+    by_happening=True,
 )

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from schemas.core import KEY_SIZE, PERSONAL_NO, link_keys
 from streams.dataflows.definition import Fact
 from streams.fold import View
-from streams.reconcile.happenings import Report, read_report
+from streams.reconcile.happenings import Report, natural_key, read_report
 from streams.reconcile.people import connected
 
 SILENT = 0
@@ -22,23 +23,79 @@ BROKEN = (1 << 64) - 1
 """In the place of a component's number: a table failed on the record; it waits in quarantine for its next version."""
 
 _NEXT = b"@n"
-_Stored = tuple[list[tuple[bytes, int, int, int, int, bytes]], list[tuple[str, bytes, tuple[int, ...]]]]
+_PERSONAL = bytes([PERSONAL_NO])
+_Spoken = tuple[bytes, int, int, int, int]
+_Stored = tuple[list[tuple[_Spoken, bytes, bytes, bytes]], list[tuple[str, bytes, tuple[int, ...]]]]
 _decode = msgspec.msgpack.Decoder(_Stored).decode
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class Kept:
+    """A report as a component keeps it: its link keys and natural key at hand, its core unread until it is asked for.
+
+    Most reports of a person are only carried along when a new one comes.
+    """
+
+    __slots__ = ("_report", "linked", "natural", "raw", "spoken")
+
+    def __init__(self, spoken: _Spoken, linked: bytes, natural: bytes, raw: bytes) -> None:
+        """`spoken` is (record, agency, family, recorded_at, seq), `linked` the core's link keys in one."""
+        self.spoken = spoken
+        self.linked = linked
+        self.natural = natural
+        self.raw = raw
+        self._report: Report | None = None
+
+    @classmethod
+    def of(cls, report: Report, raw: bytes) -> Kept:
+        """Return a report that was just read from these bytes."""
+        kept = cls(report[:5], report.core.keys, natural_key(report), raw)
+        kept._report = report
+        return kept
+
+    @property
+    def report(self) -> Report:
+        """The report."""
+        if self._report is None:
+            self._report = read_report(self.spoken, self.raw)
+        return self._report
+
+    @property
+    def family(self) -> int:
+        """The permanent number of the report's family."""
+        return self.spoken[2]
+
+    @property
+    def seq(self) -> int:
+        """The number of the statement that it is."""
+        return self.spoken[4]
 
 
 class Component:
     """Reports of one block that share link keys, directly or through others, and the facts they last stated."""
 
-    __slots__ = ("block", "loose", "number", "reports", "stated")
+    __slots__ = ("block", "changed", "loose", "number", "reports", "stated", "whole")
 
     def __init__(self, block: bytes, number: int) -> None:
         """An empty component; `block` is the birth date's four bytes."""
         self.block = block
         self.number = number
-        self.reports: dict[bytes, tuple[Report, bytes]] = {}  # record -> report and its core as bytes
+        self.reports: dict[bytes, Kept] = {}
         self.stated: list[Fact] = []
+        self.changed: dict[bytes, int] = {}  # natural key -> family of the reports that came or went in this step
         self.loose = False  # a report left or changed its keys: it may have to be split
+        self.whole = False  # more changed than single reports: all its facts are reckoned anew
+
+    def read(self) -> list[Report]:
+        """Return all reports."""
+        return [kept.report for kept in self.reports.values()]
+
+    def several_numbers(self) -> bool:
+        """Whether its reports name more than one personal number, so that it may be more than one person."""
+        first = {kept.linked[:KEY_SIZE] for kept in self.reports.values() if kept.linked[:1] == _PERSONAL}
+        return len(first) > 1 or any(
+            kept.linked[KEY_SIZE : KEY_SIZE + 1] == _PERSONAL for kept in self.reports.values()
+        )
 
 
 def report_key(block: bytes, record: bytes) -> bytes:
@@ -58,8 +115,7 @@ def read_component(view: View, block: bytes, number: int) -> Component:
     stored = view.get(_component_key(block, number))
     if stored is not None:
         reports, stated = _decode(stored)
-        for *spoken, raw in reports:
-            component.reports[spoken[0]] = (read_report(spoken, raw), raw)
+        component.reports = {spoken[0]: Kept(spoken, linked, natural, raw) for spoken, linked, natural, raw in reports}
         component.stated = [Fact(*fact) for fact in stated]
     return component
 
@@ -100,18 +156,22 @@ class Components:
                     self._absorb(home, other)
         else:
             home = self._new(block)
-        home.reports[report.record] = (report, raw)
+        kept = home.reports[report.record] = Kept.of(report, raw)
+        home.changed[kept.natural] = report.family
         self._own(home, unowned)
         self.settle(block, report.record, report.seq, home.number)
         return home
 
     def remove(self, component: Component, record: bytes) -> None:
         """Take a report out; its keys stay with those that share them."""
-        report, _ = component.reports.pop(record)
-        kept = {key for other, _ in component.reports.values() for key in other.keys}
-        for key in report.keys:
+        # with one number less, persons that were kept apart may become one
+        component.whole = component.whole or component.several_numbers()
+        gone = component.reports.pop(record)
+        kept = {key for other in component.reports.values() for key in link_keys(other.linked)}
+        for key in link_keys(gone.linked):
             if key not in kept:
                 self._view.delete(_owner_key(component.block, key))
+        component.changed[gone.natural] = gone.family
         component.loose = True
 
     def split(self, component: Component) -> list[Component]:
@@ -120,14 +180,15 @@ class Components:
             return [component]
         component.loose = False
         kept = list(component.reports.values())
-        groups = connected(kept, [report.keys for report, _ in kept])
+        groups = connected(kept, [link_keys(each.linked) for each in kept])
         groups.sort(key=len, reverse=True)
         pieces = [component]
         for group in groups[1:]:
             piece = self._new(component.block)
-            for report, raw in group:
-                del component.reports[report.record]
-                self._move(piece, report, raw)
+            piece.whole = component.whole = True
+            for kept_one in group:
+                del component.reports[kept_one.spoken[0]]
+                self._move(piece, kept_one)
             pieces.append(piece)
         return pieces
 
@@ -137,7 +198,7 @@ class Components:
         if not component.reports:
             self._view.delete(key)
             return
-        reports = [(*report[:5], raw) for report, raw in component.reports.values()]
+        reports = [(kept.spoken, kept.linked, kept.natural, kept.raw) for kept in component.reports.values()]
         self._view.put(key, _encode((reports, component.stated)))
 
     def finish(self) -> None:
@@ -155,7 +216,7 @@ class Components:
             # a known person mostly brings the same keys again: then one look-up is enough
             number = int.from_bytes(first, "big")
             same = report.core.keys
-            if any(other.core.keys == same for other, _ in self.touch(block, number).reports.values()):
+            if any(other.linked == same for other in self.touch(block, number).reports.values()):
                 return {number}, ()
         rest = self._view.get_many([_owner_key(block, key) for key in keys[1:]])
         owners = dict(zip(keys, (first, *rest), strict=True))
@@ -168,17 +229,20 @@ class Components:
             self._view.put(_owner_key(component.block, key), number)
 
     def _absorb(self, home: Component, other: Component) -> None:
-        for report, raw in other.reports.values():
-            self._move(home, report, raw)
+        for kept in other.reports.values():
+            self._move(home, kept)
         home.stated.extend(other.stated)
         home.loose = home.loose or other.loose
+        home.whole = True
         other.reports.clear()
         other.stated = []
+        other.whole = True
 
-    def _move(self, home: Component, report: Report, raw: bytes) -> None:
-        home.reports[report.record] = (report, raw)
-        self._own(home, report.keys)
-        self.settle(home.block, report.record, report.seq, home.number)
+    def _move(self, home: Component, kept: Kept) -> None:
+        record = kept.spoken[0]
+        home.reports[record] = kept
+        self._own(home, link_keys(kept.linked))
+        self.settle(home.block, record, kept.seq, home.number)
 
     def _new(self, block: bytes) -> Component:
         component = Component(block, self._next)

@@ -8,7 +8,7 @@ that changed, by absolute value. When a history changes, the facts last stated a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,12 +22,12 @@ from schemas.frame import Frame
 from schemas.header import Header, Kind, Op
 from streams import books
 from streams.barrier import Barrier, Close
-from streams.dataflows import facts_of
+from streams.dataflows import DATAFLOWS, facts_of
 from streams.dataflows.definition import Fact, Rules
 from streams.fold import Effect, Message, Noted, Send, View
 from streams.reconcile.cells import Cells, Value, differences
-from streams.reconcile.components import BROKEN, SILENT, Component, Components
-from streams.reconcile.happenings import Report, happenings, read_report
+from streams.reconcile.components import BROKEN, SILENT, Component, Components, Kept
+from streams.reconcile.happenings import Happening, Report, happenings, happenings_of, read_report
 from streams.reconcile.people import persons
 
 CELLS_PER_FRAME = 2000
@@ -69,11 +69,40 @@ class Reconcile:
 
     def facts(self, component: Component) -> list[Fact]:
         """Return all that the persons of a component state now."""
-        reports = [report for report, _ in component.reports.values()]
         stated: list[Fact] = []
-        for person in persons(reports):
+        for person in persons(component.read()):
             stated.extend(facts_of(happenings(person, self.rank), self._rules))
         return stated
+
+    def renew(self, component: Component) -> tuple[list[Fact], list[Fact]]:
+        """Bring what one person states up to date after single reports came or went; return what goes and what comes.
+
+        A table that counts by happening is asked for the happenings that changed alone, the others for all of theirs:
+        so a frequent traveller's new crossing costs no more than the first one. The same as `facts`, which a law says.
+        """
+        reports, changed = component.reports, component.changed
+        families = set(changed.values())
+        anew = [flow for flow in DATAFLOWS.values() if not flow.by_happening and flow.families & families]
+        tables = {flow.id for flow in anew}
+        kept: list[Fact] = []
+        gone: list[Fact] = []
+        for fact in component.stated:
+            teller = reports.get(fact.record)
+            stays = teller is not None and teller.natural not in changed and fact.cell.split("|", 1)[0] not in tables
+            (kept if stays else gone).append(fact)
+        new = facts_of(
+            self._history(k for k in reports.values() if k.natural in changed), self._rules, by_happening=True
+        )
+        for flow in anew:
+            new.extend(flow.facts(self._history(k for k in reports.values() if k.family in flow.families), self._rules))
+        component.stated = kept + new
+        return gone, new
+
+    def _history(self, kept: Iterable[Kept]) -> list[Happening]:
+        groups: dict[bytes, list[Report]] = {}
+        for each in kept:
+            groups.setdefault(each.natural, []).append(each.report)
+        return happenings_of(groups.values(), self.rank)
 
     def rank(self, report: Report) -> int:
         """Return the precedence of a report's agency; less is better (design decision 10)."""
@@ -185,12 +214,13 @@ class _Step:
         """Reckon the facts of every component touched, count what differs from what was stated, write all back."""
         before: list[Fact] = []
         after: list[Fact] = []
-        reports: dict[bytes, Report] = {}
+        reports: dict[bytes, Kept] = {}
         for component in list(self._components.touched.values()):
-            before.extend(component.stated)
-            for piece in self._reckon(component):
-                after.extend(piece.stated)
-                reports.update((record, report) for record, (report, _) in piece.reports.items())
+            gone, new, pieces = self._reckon(component)
+            before.extend(gone)
+            after.extend(new)
+            for piece in pieces:
+                reports |= piece.reports
                 self._components.save(piece)
         for fact, sign in differences(before, after):
             self._cells.state(fact, self._cause(fact, sign, reports), sign)
@@ -198,29 +228,32 @@ class _Step:
         self._changes.clear()
         self._cells.flush()
 
-    def _cause(self, fact: Fact, sign: int, reports: dict[bytes, Report]) -> str:
+    def _cause(self, fact: Fact, sign: int, reports: Mapping[bytes, Kept]) -> str:
         change = self._changes.get(fact.record)
         if change is None:
             return "link"
         if sign < 0:
             return change.withdrawn
-        return change.stated or self._stage.cause(fact, reports[fact.record])
+        return change.stated or self._stage.cause(fact, reports[fact.record].report)
 
-    def _reckon(self, component: Component) -> list[Component]:
-        """Split a component if need be and set what the pieces state; what makes a table fail is quarantined."""
+    def _reckon(self, component: Component) -> tuple[list[Fact], list[Fact], list[Component]]:
+        """Split a component if need be and renew what the pieces state; return what goes, what comes, and them."""
+        before = component.stated
         pieces = self._components.split(component)
         try:
+            if not component.whole and not component.several_numbers():
+                return *self._stage.renew(component), pieces
             for piece in pieces:
                 piece.stated = self._stage.facts(piece)
         except Exception:  # a fold's failure is the record's, whatever it is (law L3): find it, set it aside, go on
             pieces = [part for piece in pieces for part in self._without_broken(piece)]
-        return pieces
+        return before, [fact for piece in pieces for fact in piece.stated], pieces
 
     def _without_broken(self, component: Component) -> list[Component]:
         """Set aside the reports that a table fails on by themselves; where it fails on them together, all of them."""
-        for record, (report, raw) in list(component.reports.items()):
+        for record, kept in list(component.reports.items()):
             alone = Component(component.block, 0)
-            alone.reports[record] = (report, raw)
+            alone.reports[record] = kept
             try:
                 self._stage.facts(alone)
             except Exception as error:
@@ -236,11 +269,12 @@ class _Step:
         return pieces
 
     def _expel(self, component: Component, record: bytes, error: Exception) -> None:
-        report, raw = component.reports[record]
+        kept = component.reports[record]
+        _, agency, family, _, seq = kept.spoken
         self._components.remove(component, record)
-        self._components.settle(component.block, record, report.seq, BROKEN)
-        self._books.add(report.agency, report.family, "speaking", by=-1)
-        self._quarantine(record, report.agency, report.family, raw, error)
+        self._components.settle(component.block, record, seq, BROKEN)
+        self._books.add(agency, family, "speaking", by=-1)
+        self._quarantine(record, agency, family, kept.raw, error)
 
     def _quarantine(self, record: bytes, agency: int, family: int, raw: bytes, error: Exception) -> None:
         self._books.add(agency, family, "quarantined")

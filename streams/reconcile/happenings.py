@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
+import msgspec
+
 from schemas import contracts
 from schemas.contracts import DAY
 from schemas.core import DOCUMENT, Core, decode, link_keys
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Report(NamedTuple):
@@ -80,11 +84,16 @@ Rank = Callable[[Report], int]
 
 def happenings(reports: Iterable[Report], rank: Rank) -> list[Happening]:
     """Return the happenings that the reports of one person tell of, in event-time order."""
-    groups: dict[tuple[object, ...], list[Report]] = {}
+    groups: dict[bytes, list[Report]] = {}
     for report in reports:
-        groups.setdefault(_natural_key(report), []).append(report)
+        groups.setdefault(natural_key(report), []).append(report)
+    return happenings_of(groups.values(), rank)
+
+
+def happenings_of(groups: Iterable[list[Report]], rank: Rank) -> list[Happening]:
+    """Return the same from reports that are grouped by their natural key already."""
     found: list[Happening] = []
-    for group in groups.values():
+    for group in groups:
         if len(group) == 1:
             found.append(Happening((group[0],)))
         else:
@@ -94,14 +103,17 @@ def happenings(reports: Iterable[Report], rank: Rank) -> list[Happening]:
     return found
 
 
-def _natural_key(report: Report) -> tuple[object, ...]:
+def natural_key(report: Report) -> bytes:
+    """Return what reports of one happening have in common, as msgpack; only those with an equal one are compared."""
     kind = _kind(report.family)
     codes = report.core.codes
-    return (
-        report.family,
-        report.core.day if kind.by_day else 0,
-        _document(report.keys) if kind.doc_key else None,
-        *[codes[place] for place in kind.natural_key],
+    return _encode(
+        (
+            report.family,
+            report.core.day if kind.by_day else 0,
+            _document(report.keys) if kind.doc_key else None,
+            *[codes[place] for place in kind.natural_key],
+        )
     )
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from schemas.header import Op
 from streams.books import ENTRIES
 from streams.books import TABLE as BOOKS
+from streams.reconcile.components import read_component
+from streams.reconcile.fold import Reconcile
 from tests.laws.records import Entry
 from tests.laws.worlds import Broker, book, figures, worlds
 
@@ -119,6 +121,17 @@ def test_the_causes_of_all_changes_add_up_to_the_figure(entries: list[Entry], se
     for key, value in net.items():
         if not key.startswith(BOOKS):
             assert value == (cells[key].facts if key in cells else 0)
+
+
+@laws
+@given(worlds(), SEEDS)
+def test_what_is_renewed_piece_by_piece_is_what_the_whole_history_states(entries: list[Entry], seed: int) -> None:
+    broker = _run(entries, seed)
+    for station in broker.replay.reconcile:
+        assert isinstance(station.fold, Reconcile)
+        for key, _ in station.state.scan(b"c"):
+            component = read_component(station.state, key[1:5], int.from_bytes(key[5:], "big"))
+            assert Counter(component.stated) == Counter(station.fold.facts(component))
 
 
 @pytest.mark.long

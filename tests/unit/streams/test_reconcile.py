@@ -132,6 +132,10 @@ class Jealous(Reconcile):
             raise ZeroDivisionError
         return super().facts(component)
 
+    def renew(self, component: Component) -> tuple[list[Fact], list[Fact]]:
+        self.facts(component)
+        return super().renew(component)
+
 
 def test_where_a_table_fails_on_reports_together_all_of_them_wait_and_the_others_go_on() -> None:
     replay = Replay(rules(), 1, 1)
