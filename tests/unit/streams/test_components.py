@@ -110,7 +110,7 @@ def test_components_are_what_a_clustering_from_scratch_finds(history: list[Move]
     assert owners == {
         place + key: number
         for number, (place, _) in stored.items()
-        for other, _ in read_component(block.view, place, number).reports.values()
+        for other in read_component(block.view, place, number).read()
         for key in other.keys
     }
     for number, (place, records) in stored.items():
@@ -159,4 +159,4 @@ def test_what_a_component_stated_is_kept_with_it() -> None:
     block.components.finish()
     again = read_component(block.view, BLOCKS[0], component.number)
     assert again.stated == component.stated
-    assert again.reports == component.reports
+    assert again.read() == component.read()

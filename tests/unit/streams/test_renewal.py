@@ -1,0 +1,127 @@
+"""What reconcile keeps is what it would reckon from scratch: each person's facts, and each cell as their sum.
+
+Permits count persons, so that one decision changes what another one states; crossings and coupons do not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas import core, frame, header
+from schemas.contracts import FAMILIES
+from schemas.core import DOCUMENT, NAME, PERSONAL_NO
+from schemas.header import Header, Kind, Op
+from streams.dataflows.definition import Fact
+from streams.reconcile.cells import decode_value
+from streams.reconcile.components import read_component
+from streams.reconcile.fold import Reconcile
+from streams.replay import Station
+from tests.laws.records import DAY_MS, digest16, link_key, rules
+
+BLOCK = 19800101
+CROSSING, PERMIT, ARRIVAL = "border.crossing", "permit.decision", "residence.registered"
+PLAIN = {"permit_type": "TEMP_RES", "first_issue": 1, "region": "BY-BR"}
+CODES: dict[str, tuple[dict[str, Any], ...]] = {
+    CROSSING: ({"direction": "IN", "checkpoint": "BREST", "section": "PL", "mode": "ROAD", "result": "PASSED"},),
+    PERMIT: tuple(
+        {**PLAIN, "action": action, "permit_no": bytes([no]) * 16} for action in ("ISSUED", "EXTENDED") for no in (1, 2)
+    ),
+    ARRIVAL: ({"from_country": "UZB", "region": "BY-BR", "district": "1401", "locality": "U"},),
+}
+
+
+class Statement(NamedTuple):
+    """A record speaks, or falls silent (`family` None)."""
+
+    record: int
+    family: str | None
+    variant: int
+    day: int
+    minute: int
+    keys: tuple[int | None, int | None, int | None]  # personal number, document, name
+
+
+one = st.none() | st.integers(0, 1)
+statements = st.builds(
+    Statement,
+    st.integers(0, 6),
+    st.none() | st.sampled_from((CROSSING, PERMIT, PERMIT, ARRIVAL)),
+    st.integers(0, 3),
+    st.integers(0, 1),
+    st.sampled_from((0, 8, 16, 27)),
+    st.tuples(st.none() | one, one, st.integers(0, 1)),
+)
+
+
+def told(statement: Statement, seq: int) -> tuple[Header, bytes]:
+    contract = FAMILIES[statement.family or CROSSING]
+    day = 17600 + statement.day
+    at = day * DAY_MS + statement.minute * 60_000
+    kinds = zip((PERSONAL_NO, DOCUMENT, NAME), statement.keys, strict=True)
+    keys = b"".join(sorted(link_key(kind, value) for kind, value in kinds if value is not None))
+    variants = CODES[contract.name]
+    chosen = variants[statement.variant % len(variants)]
+    codes = tuple(chosen.get(name) for name in contract.core_fields)
+    made = core.Core(day, at, keys, BLOCK, 1, ("UZB",), codes)
+    kind, op = (Kind.RETRACT, Op.CANCEL) if statement.family is None else (Kind.ASSERT, Op.CREATE)
+    spoken = Header(
+        kind, op, 1 + statement.record % 2, contract.id, 1, seq, BLOCK, contract.schema_id, 1, 0, at, at,
+        digest16(statement.record), bytes(16), bytes(8),
+    )  # fmt: skip
+    return spoken, b"" if statement.family is None else core.encode(made)
+
+
+def log_frame(offset: int, batch: list[tuple[Header, bytes]]) -> bytes:
+    cores = [raw for _, raw in batch]
+    headers = header.pack([spoken for spoken, _ in batch])
+    return frame.encode(
+        frame.Frame(0, offset, offset - 1, 0, headers, frame.sizes(cores), b"".join(cores), b"", b"", b"")
+    )
+
+
+def kept(at: Station) -> list[Fact]:
+    """Return all facts that the partition keeps, after comparing each component's with those reckoned anew."""
+    stage = at.fold
+    assert isinstance(stage, Reconcile)
+    facts: list[Fact] = []
+    for key, _ in at.state.scan(b"c"):
+        component = read_component(at.state, key[1:5], int.from_bytes(key[5:], "big"))
+        assert Counter(component.stated) == Counter(stage.facts(component))
+        facts.extend(component.stated)
+    return facts
+
+
+def sums(facts: list[Fact]) -> dict[str, tuple[int, ...]]:
+    cells: dict[str, tuple[int, ...]] = {}
+    for fact in facts:
+        so_far = cells.get(fact.cell, (0,) * (1 + len(fact.measures)))
+        cells[fact.cell] = tuple(a + b for a, b in zip(so_far, (1, *fact.measures), strict=True))
+    return cells
+
+
+def cells(at: Station) -> dict[str, tuple[int, ...]]:
+    found = {key[1:].decode(): decode_value(value) for key, value in at.state.scan(b"v")}
+    return {key: (facts, *measures) for key, (facts, measures, _) in found.items() if facts}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(statements, min_size=1, max_size=4), max_size=12))
+def test_facts_and_cells_are_those_reckoned_from_scratch_after_every_step(steps: list[list[Statement]]) -> None:
+    at = Station(Reconcile(0, 1, rules()), 0)
+    seqs: Counter[int] = Counter()
+    speaking: dict[int, tuple[Header, bytes]] = {}
+    for offset, step in enumerate(steps):
+        batch = []
+        for statement in step:
+            seqs[statement.record] += 1
+            batch.append(told(statement, seqs[statement.record]))
+            speaking[statement.record] = batch[-1]
+        at.step([log_frame(offset, batch)])
+        assert cells(at) == sums(kept(at))
+    alone = Station(Reconcile(0, 1, rules()), 0)
+    alone.step([log_frame(0, [spoken for spoken in speaking.values() if spoken[0].kind == Kind.ASSERT])])
+    assert cells(alone) == cells(at), "the same as if only the newest versions had ever been said"
