@@ -19,8 +19,8 @@ from streams.dataflows.definition import Dataflow, Dimension, Measure, Net
 FINAL, PROVISIONAL = "A", "P"
 """OBS_STATUS (SDMX CL_OBS_STATUS): normal value, here final; provisional value."""
 
-FREE = "F"
-"""CONF_STATUS of all observations: nothing is suppressed, because disclosure control comes with releases."""
+INTERNAL = "N"
+"""CONF_STATUS of all observations, internal use: small counts are unprotected until disclosure control at release."""
 
 TOTAL = "_T"
 GROUPS = ("CIS", "EAEU")

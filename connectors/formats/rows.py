@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.feed_store import iso
-from connectors.table_view import FREE, TableView
+from connectors.table_view import INTERNAL, TableView
 
 INDICATOR = "INDICATOR"
 ATTRIBUTES = ("OBS_STATUS", "CONF_STATUS", "UNIT_MEASURE", "UNIT_MULT", "CUT", "AFTER_FINAL")
@@ -33,7 +33,7 @@ def rows(view: TableView) -> Iterator[list[str]]:
             seen.period,
             str(seen.value),
             seen.status,
-            FREE,
+            INTERNAL,
             seen.measure.unit,
             UNIT_MULT,
             iso(seen.cut),

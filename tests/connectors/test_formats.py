@@ -126,7 +126,7 @@ def test_csv_has_one_row_per_observation() -> None:
     assert lines[:2] == [
         "REF_AREA,DIRECTION,CITIZEN,AREA,SECTION,MODE,PURP,TIME_PERIOD,OBS_VALUE,"
         "OBS_STATUS,CONF_STATUS,UNIT_MEASURE,UNIT_MULT,CUT,AFTER_FINAL",
-        "BY,IN,F,PL,PL,ROAD,WORK,2018-01,1234,A,F,ACT,0,2018-02-10T00:00:00Z,N",
+        "BY,IN,F,PL,PL,ROAD,WORK,2018-01,1234,A,N,ACT,0,2018-02-10T00:00:00Z,N",
     ]
     assert len(lines) == 5
 
