@@ -34,6 +34,13 @@ def test_what_runs_ahead_waits_for_its_predecessor() -> None:
     assert run(1, frame(0, 9, 5), frame(0, 5, 3), frame(0, 3, -1)) == ["0:3", "0:5", "0:9"]
 
 
+def test_of_what_waits_only_that_goes_on_whose_predecessor_has_come() -> None:
+    view = Memory()
+    assert run(1, frame(0, 9, 5), frame(0, 12, 10), frame(0, 5, -1), view=view) == ["0:5", "0:9"]
+    assert Barrier(view, 1).parked == 1
+    assert run(1, frame(0, 10, 9), view=view) == ["0:10", "0:12"]
+
+
 def test_a_frame_that_overlaps_is_applied_whole() -> None:
     assert run(1, frame(0, 3, -1), frame(0, 8, 1), frame(0, 9, 3)) == ["0:3", "0:8", "0:9"]
 

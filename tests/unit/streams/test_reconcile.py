@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from schemas import core
-from schemas.frame import Frame, decode, encode, tick_frame
-from schemas.header import Op
+from schemas.frame import Frame, decode, encode, sizes, tick_frame
+from schemas.header import Kind, Op, pack
 from streams.dataflows.definition import Fact
 from streams.fold import Noted, Send
 from streams.memory import Memory
@@ -172,6 +172,17 @@ def test_a_frame_of_the_log_that_cannot_be_read_is_set_aside_and_the_next_ones_g
     assert [effect.quarantined for effect in effects if isinstance(effect, Noted)] == [{0: 1}]
     told = [effect.topic for effect in at.step([encode(log_frame(2, -1, tick=9))]) if isinstance(effect, Send)]
     assert told == ["partials"]
+
+
+def test_a_statement_that_is_told_again_is_not_even_quarantined_again() -> None:
+    """A frame may overlap what was applied; what it repeats has no effect at all."""
+    spoken = delivery(Crossing("X")).header._replace(kind=Kind.ASSERT, seq=1)
+    frames = [
+        log_frame(n, -1)._replace(headers=pack([spoken]), core_sizes=sizes([b"\xc1"]), cores=b"\xc1") for n in (1, 2)
+    ]
+    at = Station(Reconcile(0, 1, rules()), 0)
+    aside = [[e.topic for e in at.step([encode(each)]) if isinstance(e, Send)] for each in frames]
+    assert aside == [["quarantine"], []]
 
 
 def counted(counts: dict[str, int], tick: int, state: Memory | None = None) -> list[Frame]:
