@@ -68,6 +68,15 @@ def test_the_newest_partial_of_a_cut_counts_however_the_frames_fall_into_steps()
         assert closed == [CutClosed(5, (CellChange("X", 7, (7,), {}), CellChange("Y", 4, (4,), {})))]
 
 
+def test_what_waited_for_a_cut_is_forgotten_with_it() -> None:
+    a = Source(0)
+    at = station(1)
+    cuts(at, a.tell(1, {"X": cell(2)}))
+    assert list(at.state.scan(b"n")) != []
+    cuts(at, a.tell(2, tick=5))
+    assert list(at.state.scan(b"n")) == []
+
+
 def test_partials_replace_those_of_their_source_alone() -> None:
     a, b = Source(0), Source(1)
     at = station(2)
