@@ -25,7 +25,7 @@ BROKEN = (1 << 64) - 1
 _NEXT = b"@n"
 _PERSONAL = bytes([PERSONAL_NO])
 _Spoken = tuple[bytes, int, int, int, int]
-_Stored = tuple[list[tuple[_Spoken, bytes, bytes, bytes]], list[tuple[str, bytes, tuple[int, ...]]]]
+_Stored = tuple[list[tuple[_Spoken, bytes, bytes, bytes]], list[Fact]]
 _decode = msgspec.msgpack.Decoder(_Stored).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -116,7 +116,7 @@ def read_component(view: View, block: bytes, number: int) -> Component:
     if stored is not None:
         reports, stated = _decode(stored)
         component.reports = {spoken[0]: Kept(spoken, linked, natural, raw) for spoken, linked, natural, raw in reports}
-        component.stated = [Fact(*fact) for fact in stated]
+        component.stated = stated
     return component
 
 
