@@ -108,7 +108,7 @@ def cells(at: Station) -> dict[str, tuple[int, ...]]:
     return {key: (facts, *measures) for key, (facts, measures, _) in found.items() if facts}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(statements, min_size=1, max_size=4), max_size=12))
 def test_facts_and_cells_are_those_reckoned_from_scratch_after_every_step(steps: list[list[Statement]]) -> None:
     at = Station(Reconcile(0, 1, rules()), 0)
@@ -125,3 +125,20 @@ def test_facts_and_cells_are_those_reckoned_from_scratch_after_every_step(steps:
     alone = Station(Reconcile(0, 1, rules()), 0)
     alone.step([log_frame(0, [spoken for spoken in speaking.values() if spoken[0].kind == Kind.ASSERT])])
     assert cells(alone) == cells(at), "the same as if only the newest versions had ever been said"
+
+
+def test_when_a_second_number_goes_those_whom_it_kept_apart_are_one_person_again() -> None:
+    """Number 0 and number 1 share a document, so it joins nobody; without number 1 it joins the two decisions."""
+    steps = [
+        Statement(0, PERMIT, 0, 0, 0, (0, 0, 0)),
+        Statement(1, PERMIT, 1, 0, 0, (None, 0, 1)),
+        Statement(2, CROSSING, 0, 0, 0, (1, 0, 2)),
+        Statement(2, None, 0, 0, 0, (1, 0, 2)),
+    ]
+    at = Station(Reconcile(0, 1, rules()), 0)
+    persons = []
+    for offset, statement in enumerate(steps):
+        at.step([log_frame(offset, [told(statement, offset + 1)])])
+        assert cells(at) == sums(kept(at))
+        persons.append(sum(figures[2] for key, figures in cells(at).items() if key.startswith("F11|")))
+    assert persons == [1, 1, 2, 1]
