@@ -134,6 +134,18 @@ def test_a_report_that_joins_two_components_leaves_one_and_its_going_leaves_two_
     assert sorted(len(records) for _, records in block.stored().values()) == [1, 1]
 
 
+def test_what_fell_apart_is_split_though_a_part_of_it_was_joined_to_others_in_the_same_step() -> None:
+    block = Block()
+    bridge = Move(0, 3, keys_of(3, 4), True)
+    others = [Move(0, n, keys_of(5), True) for n in (5, 6, 7, 0)]
+    for move in (Move(0, 1, keys_of(3), True), Move(0, 2, keys_of(4), True), bridge, *others):
+        block.make(move)
+    block.make(Move(0, 3, None, False))  # now 1 and 2 have nothing in common any more
+    block.make(Move(0, 4, keys_of(4, 5), True))  # and 2 goes with the others, who are more
+    assert set(block.stored().values()) == block.expected()
+    assert sorted(len(records) for _, records in block.stored().values()) == [1, 6]
+
+
 def test_the_larger_component_keeps_its_number() -> None:
     block = Block()
     for move in (Move(0, 1, keys_of(3), True), Move(0, 2, keys_of(4), True), Move(0, 4, keys_of(4), True)):
