@@ -1,9 +1,10 @@
 """The three agents together on a loaded inbox: records a second, and the time and memory of each process.
 
-    python -m bench.agents [--originals 1000000] [--home DIR]
+    python -m bench.agents [--originals 1000000] [--reconcilers 2] [--home DIR]
 
-Starts a broker and three workers on free loopback ports, loads the inbox first, then starts the workers and waits
-until every cell is in the feed store. The reference in the same run is the same folds in memory, in one process.
+Starts a broker on free loopback ports, loads the inbox, then starts a worker of each agent (of reconcile as many as
+asked for) and waits until every cell is in the feed store. The reference in the same run is the same folds in memory,
+in one process.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from streams.dataflows.definition import Rules
 from streams.replay import Replay
 from streams.topics import Topics
 
-AGENTS = ("deduplicate", "reconcile", "aggregate")
 TICKS = 10
 """Cuts in the loaded inbox: one each tenth of it."""
 
@@ -82,6 +82,7 @@ def main() -> None:
     """Run the benchmark and print its table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--originals", type=int, default=1_000_000)
+    options.add_argument("--reconcilers", type=int, default=2, help="workers of reconcile, the costliest agent")
     options.add_argument("--home", type=Path)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -94,19 +95,24 @@ def main() -> None:
             asyncio.run(apply(settings.broker.bootstrap, topics))
             records, last = asyncio.run(fill(settings, topics, chosen.originals))
             print(f"inbox loaded: {records:,} records of {chosen.originals:,} originals")
-            _measure(settings, records, last, reference, broker)
+            _measure(settings, (records, last), reference, broker, chosen.reconcilers)
         finally:
             broker.down()
 
 
-def _measure(settings: Settings, records: int, last: int, reference: float, broker: Broker) -> None:
+def _measure(settings: Settings, loaded: tuple[int, int], reference: float, broker: Broker, reconcilers: int) -> None:
+    records, last = loaded
     environment = {**os.environ, **settings.environment()}
     java = psutil.Process(next(node.pid for node in broker.status() if node.pid))
     before = sum(java.cpu_times()[:2])
     started = time.perf_counter()
     program = [sys.executable, "-m", "ops.cli", "worker"]
-    workers = {agent: psutil.Popen([*program, agent], env=environment) for agent in AGENTS}
-    peaks = dict.fromkeys(AGENTS, 0)
+    crew = [("deduplicate", 0), *(("reconcile", member) for member in range(reconcilers)), ("aggregate", 0)]
+    workers = {
+        f"{agent} {member}": psutil.Popen([*program, agent, "--member", str(member)], env=environment)
+        for agent, member in crew
+    }
+    peaks = dict.fromkeys(workers, 0)
     try:
         store = FeedStore(settings.feed_url, settings.generation)
         asyncio.run(_until_folding(settings))
@@ -132,7 +138,7 @@ def _measure(settings: Settings, records: int, last: int, reference: float, brok
         print(f"{'sum':24} {(sum(spent.values()) + broker_cpu) / records * 1e6:10.1f} µs CPU/record")
         current = sum(cell.measures[0] for cell in store.cells(BOOKS) if "current" in cell.codes)
         counted = sum(cell.measures[0] for cell in store.cells("F06"))
-        print(f"current records {current:,}, crossings counted {counted:,}")
+        print(f"current records {current:,}, crossings counted {counted:,} (a chance pair within ten minutes is one)")
     finally:
         for worker in workers.values():
             if worker.poll() is None:

@@ -7,6 +7,7 @@ splits them again. The number of a component is local to its partition and never
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import msgspec
 
@@ -25,40 +26,30 @@ BROKEN = (1 << 64) - 1
 _NEXT = b"@n"
 _PERSONAL = bytes([PERSONAL_NO])
 _Spoken = tuple[bytes, int, int, int, int]
-_Stored = tuple[list[tuple[_Spoken, bytes, bytes, bytes]], list[Fact]]
-_decode = msgspec.msgpack.Decoder(_Stored).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
-class Kept:
+class Kept(msgspec.Struct, array_like=True, dict=True):
     """A report as a component keeps it: its link keys and natural key at hand, its core unread until it is asked for.
 
     Most reports of a person are only carried along when a new one comes.
     """
 
-    __slots__ = ("_report", "linked", "natural", "raw", "spoken")
-
-    def __init__(self, spoken: _Spoken, linked: bytes, natural: bytes, raw: bytes) -> None:
-        """`spoken` is (record, agency, family, recorded_at, seq), `linked` the core's link keys in one."""
-        self.spoken = spoken
-        self.linked = linked
-        self.natural = natural
-        self.raw = raw
-        self._report: Report | None = None
+    spoken: _Spoken  # record, agency, family, recorded_at, seq
+    linked: bytes  # the core's link keys
+    natural: bytes  # see `natural_key`
+    raw: bytes  # the core
 
     @classmethod
     def of(cls, report: Report, raw: bytes) -> Kept:
         """Return a report that was just read from these bytes."""
         kept = cls(report[:5], report.core.keys, natural_key(report), raw)
-        kept._report = report
+        kept.__dict__["report"] = report  # what `report` would read again
         return kept
 
-    @property
+    @cached_property
     def report(self) -> Report:
         """The report."""
-        if self._report is None:
-            self._report = read_report(self.spoken, self.raw)
-        return self._report
+        return read_report(self.spoken, self.raw)
 
     @property
     def family(self) -> int:
@@ -69,6 +60,10 @@ class Kept:
     def seq(self) -> int:
         """The number of the statement that it is."""
         return self.spoken[4]
+
+
+_decode = msgspec.msgpack.Decoder(tuple[list[Kept], list[Fact]]).decode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Component:
@@ -92,10 +87,14 @@ class Component:
 
     def several_numbers(self) -> bool:
         """Whether its reports name more than one personal number, so that it may be more than one person."""
-        first = {kept.linked[:KEY_SIZE] for kept in self.reports.values() if kept.linked[:1] == _PERSONAL}
-        return len(first) > 1 or any(
-            kept.linked[KEY_SIZE : KEY_SIZE + 1] == _PERSONAL for kept in self.reports.values()
-        )
+        numbers = set()
+        for kept in self.reports.values():
+            linked = kept.linked  # ascending: personal numbers come first
+            if linked[:1] == _PERSONAL:
+                numbers.add(linked[:KEY_SIZE])
+                if linked[KEY_SIZE : KEY_SIZE + 1] == _PERSONAL:
+                    return True
+        return len(numbers) > 1
 
 
 def report_key(block: bytes, record: bytes) -> bytes:
@@ -115,7 +114,7 @@ def read_component(view: View, block: bytes, number: int) -> Component:
     stored = view.get(_component_key(block, number))
     if stored is not None:
         reports, stated = _decode(stored)
-        component.reports = {spoken[0]: Kept(spoken, linked, natural, raw) for spoken, linked, natural, raw in reports}
+        component.reports = {kept.spoken[0]: kept for kept in reports}
         component.stated = stated
     return component
 
@@ -198,8 +197,7 @@ class Components:
         if not component.reports:
             self._view.delete(key)
             return
-        reports = [(kept.spoken, kept.linked, kept.natural, kept.raw) for kept in component.reports.values()]
-        self._view.put(key, _encode((reports, component.stated)))
+        self._view.put(key, _encode((list(component.reports.values()), component.stated)))
 
     def finish(self) -> None:
         """Forget the step's components and remember the next number."""

@@ -88,7 +88,9 @@ class Reconcile:
         gone: list[Fact] = []
         for fact in component.stated:
             teller = reports.get(fact.record)
-            stays = teller is not None and teller.natural not in changed and fact.cell.split("|", 1)[0] not in tables
+            stays = teller is not None and teller.natural not in changed
+            if stays and tables:
+                stays = fact.cell.split("|", 1)[0] not in tables
             (kept if stays else gone).append(fact)
         new = facts_of(
             self._history(k for k in reports.values() if k.natural in changed), self._rules, by_happening=True
