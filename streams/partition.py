@@ -96,7 +96,7 @@ def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_compression_type(DBCompressionType.none())
-    options.set_write_buffer_size(8 << 20)
+    options.set_write_buffer_size(16 << 20)
     options.set_max_write_buffer_number(3)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
