@@ -72,7 +72,7 @@ class Run:
             raise Misconfigured("unknown-agency", f"The convention knows no agency {agency!r}: choose one of {known}.")
         now = int(time.time() * 1000)
         for number, event in enumerate(_events(file, family)):
-            arrival = Arrival(agency, family, delivery_id(str(file), number), now)
+            arrival = Arrival(agency, family, delivery_id(str(file).encode(), number.to_bytes(8, "big")), now)
             entry, verdict = answer(self._admission, arrival, event)
             self.answers[verdict.answer] += 1
             where = partition(entry.partition_key, len(self._waiting))
