@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.frame import decode, encode
+from schemas.frame import decode, encode, tick_frame
 from schemas.header import Kind, Op, unpack
 from streams.deduplicate import Deduplicate
 from streams.fold import Noted, Send
@@ -124,6 +124,15 @@ def test_a_refusal_counts_once_per_delivery() -> None:
     at = station()
     assert statements(at, refused, refused) == []
     assert counts(at) == {"deliveries": 1, "refused": 1}
+
+
+def test_a_tick_goes_to_every_partition_of_the_log_behind_what_came_before_and_only_if_it_is_newer() -> None:
+    at = Station(Deduplicate(0, 3, {1: "gpk"}), 0)
+    inbox = [inbox_frame([delivery(ONE)]), *(encode(tick_frame(tick)) for tick in (5, 5, 4, 6))]
+    told = [(e.partition, decode(e.value)) for e in at.step(inbox) if isinstance(e, Send)]
+    assert sorted((where, frame.tick) for where, frame in told) == [(w, t) for w in range(3) for t in (5, 6)]
+    assert sum(len(list(unpack(frame.headers))) for _, frame in told if frame.tick == 5) == 1
+    assert sum(bool(frame.notes) for _, frame in told) == 2, "the books go with one of the partitions"
 
 
 def test_a_frame_that_cannot_be_read_is_set_aside_with_its_bytes_and_the_rest_goes_on() -> None:
