@@ -72,6 +72,13 @@ def test_a_cancellation_wins_before_its_original_arrives() -> None:
     assert counts(at) == {"deliveries": 2, "new_version": 2, "cancelled": 1, "superseded": 1}
 
 
+def test_a_cancellation_that_tells_the_person_speaks_in_no_block_either() -> None:
+    told = delivery(ONE._replace(revision=2, op=Op.CANCEL))
+    told = told._replace(header=told.header._replace(block=ONE.birth), core=delivery(ONE).core)
+    assert statements(station(), delivery(ONE), told) == ["+1980/1", "-1980/2"]
+    assert statements(station(), told, delivery(ONE)) == []
+
+
 def test_a_cancelled_record_can_be_issued_again_by_a_greater_revision() -> None:
     again = ONE._replace(revision=3)
     at = station()

@@ -83,6 +83,12 @@ def test_one_personal_number_is_one_person(told: list[Told]) -> None:
         pytest.param([(1, 9, 1), (2, 9, 2), (None, 9, 3)], [[0], [1], [2]], id="nor a third that has only it"),
         pytest.param([(1, 9, 1), (2, 9, 2), (None, 9, 1)], [[0, 2], [1]], id="who has the name of one is that one"),
         pytest.param([(1, 1, 5), (2, 2, 5), (None, 2, None)], [[0], [1, 2]], id="the document decides before the name"),
+        pytest.param(
+            [(1, 1, 1), (1, 9, 1), (2, 9, 2), (None, 1, 5)], [[0, 1, 3], [2]], id="one bad document spoils no other"
+        ),
+        pytest.param(
+            [(1, 1, 1), (2, 2, 2), (None, 5, 1), (None, 5, 2)], [[0], [1], [2, 3]], id="two names of two joins nobody"
+        ),
         pytest.param([(1, 1, 1), (1, 2, 2), (2, 3, 3)], [[0, 1], [2]], id="equal numbers need nothing else"),
         pytest.param(
             [(1, 1, 1), (2, 2, 2), (None, 1, 7), (None, 2, 7)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from streams.memory import Memory
 from streams.reconcile.components import Component
 from streams.reconcile.fold import CELLS_PER_FRAME, Reconcile
 from streams.replay import Replay, Station
-from tests.laws.records import Crossing, Entry, delivery, inbox_frame, rules
+from tests.laws.records import Crossing, Entry, delivery, inbox_frame, link_key, rules
 from tests.laws.worlds import book
 
 HOUR = 60
@@ -217,6 +218,27 @@ def test_a_cut_told_twice_with_other_cells_beside_them_leaves_no_cell_out() -> N
         if frame.offset > first.offset:  # as a reader does that has applied the first frame of the first telling
             heard |= cells_of(frame)
     assert fewer.keys() <= heard
+
+
+def test_each_frame_of_a_cut_holds_whole_buckets_behind_those_of_the_frame_before() -> None:
+    def bucket(cell: str) -> int:
+        return crc32(cell.encode()) >> 12
+
+    named = sorted((f"T|2024|{link_key(1, n).hex()}" for n in range(20_000)), key=bucket)
+    twins = next(n for n in range(CELLS_PER_FRAME, len(named)) if bucket(named[n - 1]) == bucket(named[n]))
+    frames = counted(dict.fromkeys(named[twins - CELLS_PER_FRAME : twins + 100], 1), 7)
+    begin = 0
+    for frame in frames:
+        end = frame.offset & 0xFFFFF
+        assert all(begin <= bucket(cell) <= end for cell in cells_of(frame))
+        begin = end + 1
+    assert len(frames) == 2
+
+
+def test_the_frames_of_the_next_cut_go_on_with_the_chain() -> None:
+    state = Memory()
+    first = counted({f"T|2024|{n}": n for n in range(2 * CELLS_PER_FRAME)}, 7, state)
+    assert [frame.prev for frame in counted({"T|2024|0": 5}, 8, state)] == [first[-1].offset]
 
 
 def test_an_empty_cut_is_told_too() -> None:
