@@ -46,7 +46,7 @@ def run(settings: Settings, agent: str, member: int = 0) -> None:
     worker = Worker(office.assignment)
     office.attend(worker)
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)  # the folds make many short-lived tuples and no cycles
+    gc.disable()  # the folds make many short-lived tuples and no cycles; the worker collects between steps
     worker.run(config(settings.logs.level))
 
 
