@@ -217,6 +217,16 @@ async def compare(made: Agents, inbox: Inbox, secs: float = 60.0) -> None:
         store.close()
 
 
+async def share(made: Agents, inbox: Inbox, chance: random.Random, secs: float = 60.0) -> None:
+    """Let two reconcile workers work until each has partitions, and both together all of them."""
+    end = time.monotonic() + secs
+    while not (made.lag(0) and made.lag(1) and len(made.lag(0)) + len(made.lag(1)) == PARTITIONS):
+        assert time.monotonic() < end, made.log()
+        await inbox.fill(list(crossings(chance, 20)), chance)
+        await asyncio.sleep(0.5)
+    await compare(made, inbox)
+
+
 async def test_every_cell_of_every_cut_is_as_the_folds_in_memory_have_it(inbox: Inbox, tmp_path: Path) -> None:
     chance = random.Random(1)
     async with agents(inbox, tmp_path, 1) as made:
@@ -254,15 +264,12 @@ async def test_a_second_reconcile_worker_takes_over_what_the_first_had_and_gives
         for agent in AGENTS:
             made.start(agent)
         made.start("reconcile", 1)
-        await inbox.fill(list(crossings(chance, 300)), chance, pause=0.05)
-        await compare(made, inbox)
-        await made.until(lambda: len(made.lag(0)) + len(made.lag(1)) >= PARTITIONS)
+        await share(made, inbox, chance)
         made.kill("reconcile-0")
         await inbox.fill(list(crossings(chance, 100)), chance)
         await compare(made, inbox)
         made.start("reconcile", 0)
-        await inbox.fill(list(crossings(chance, 300)), chance, pause=0.1)
-        await compare(made, inbox)
+        await share(made, inbox, chance)
 
 
 async def test_a_worker_that_hangs_holds_up_its_own_partitions_only(inbox: Inbox, tmp_path: Path) -> None:
@@ -271,11 +278,8 @@ async def test_a_worker_that_hangs_holds_up_its_own_partitions_only(inbox: Inbox
         for agent in AGENTS:
             made.start(agent)
         hanging = made.start("reconcile", 1)
-        await inbox.fill(list(crossings(chance, 100)), chance)
-        await compare(made, inbox)
-        await made.until(lambda: len(made.lag(0)) + len(made.lag(1)) == PARTITIONS)
+        await share(made, inbox, chance)
         own = set(made.lag(0))
-        assert 0 < len(own) < PARTITIONS
         hanging.send_signal(signal.SIGSTOP)
         await asyncio.sleep(8.0)  # its session ends: the other one is assigned everything, yet the states are locked
         await inbox.fill(list(crossings(chance, 100)), chance)
