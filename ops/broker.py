@@ -167,8 +167,8 @@ class Broker:
             folder.mkdir(parents=True, exist_ok=True)
             folder.joinpath("server.properties").write_text(self._properties(node), encoding="utf-8")
             if not folder.joinpath("data", "meta.properties").exists():
-                tool = [*_java(program, classpath), "kafka.tools.StorageTool", "format", "-t", cluster]
-                tool += ["-c", str(folder / "server.properties")]
+                tool = [*_java(program, classpath), "kafka.tools.StorageTool", "format"]
+                tool += [f"--cluster-id={cluster}", "-c", str(folder / "server.properties")]
                 running.append(subprocess.Popen(tool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         outputs = [(tool.communicate()[0], tool.returncode) for tool in running]
         for text, code in outputs:
