@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.feed_store.store import FeedStore
+from streams.crash_points import CrashPoint, Reach, never
 from streams.fold import CutClosed, Effect, Fold, Message
 from streams.partition import Output, following
 
@@ -12,11 +13,12 @@ from streams.partition import Output, following
 class FeedPartition:
     """A fold whose state lies in the feed store; the counterpart of `streams.partition.Partition`."""
 
-    def __init__(self, store: FeedStore, partition: int, fold: Fold) -> None:
+    def __init__(self, store: FeedStore, partition: int, fold: Fold, reach: Reach = never) -> None:
         """`partition` is the partition of partials that is read."""
         self._store = store
         self._partition = partition
         self._fold = fold
+        self._reach = reach
         with store.begin(partition) as step:
             self.position = step.position()
 
@@ -34,12 +36,16 @@ class FeedPartition:
         if not fresh:
             return [], []
         position = fresh[-1].offset + 1
-        with self._store.begin(self._partition) as step:
+        with self._store.begin(self._partition, self._reach) as step:
             effects = self._fold.fold(step.view, fresh)
+            self._reach(CrashPoint.FEED_BEFORE_CELLS)
             for effect in effects:
                 if isinstance(effect, CutClosed):
                     step.write(effect)
+                    self._reach(CrashPoint.FEED_AFTER_CELLS)
             step.advance(self.position, position)
+            self._reach(CrashPoint.FEED_AFTER_POSITION)
+        self._reach(CrashPoint.FEED_AFTER_COMMIT)
         self.position = position
         return [], effects
 

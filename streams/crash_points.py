@@ -13,6 +13,13 @@ from enum import StrEnum
 class CrashPoint(StrEnum):
     """A moment beside a durable side effect. A test drives a trace through a crash at each of them."""
 
+    FRAME_BEFORE_SEND = "frame-before-send"  # of each frame of a door's put, so that "2" lies between two of them
+    FRAME_AFTER_SEND = "frame-after-send"  # Kafka has it, the sender has not been told
+    VERDICTS_BEFORE_SEND = "verdicts-before-send"  # of each agency: the inbox has its entries
+    VERDICTS_AFTER_SEND = "verdicts-after-send"  # of each agency: the offsets are not committed
+    OFFSETS_AFTER_COMMIT = "offsets-after-commit"  # of the agencies' topics
+    TICK_BEFORE_SEND = "tick-before-send"  # of each partition, so that "2" lies between two of them
+    TICK_AFTER_SEND = "tick-after-send"  # Kafka has it in all partitions
     STATE_BEFORE_WRITE = "state-before-write"
     STATE_AFTER_WRITE = "state-after-write"
     SEND_BEFORE = "send-before"  # of each output of a step, so that "2" lies between the first and the second
@@ -28,6 +35,11 @@ class CrashPoint(StrEnum):
     RESTORE_BEFORE_SWAP = "restore-before-swap"  # the copy is verified
     RESTORE_BETWEEN_SWAPS = "restore-between-swaps"  # the old state is moved away, the new one not yet in its place
     RESTORE_AFTER_SWAP = "restore-after-swap"
+    FEED_BEFORE_CELLS = "feed-before-cells"  # the transaction is open and the fold has folded
+    FEED_AFTER_CELLS = "feed-after-cells"  # of each cut: its cells are written, the position is not
+    FEED_AFTER_POSITION = "feed-after-position"  # the fold's state is not written
+    FEED_BEFORE_COMMIT = "feed-before-commit"  # all of it is written and nothing committed
+    FEED_AFTER_COMMIT = "feed-after-commit"  # the worker does not know yet
 
 
 Reach = Callable[[CrashPoint], None]

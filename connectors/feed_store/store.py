@@ -14,6 +14,7 @@ from connectors.feed_store.tables import IDENTITY
 from connectors.feed_store.writing import Transaction
 from schemas.errors import Misconfigured
 from streams.books import TABLE as BOOKS
+from streams.crash_points import CrashPoint, Reach, never
 
 _MAX_TICK = 2**62
 
@@ -55,7 +56,7 @@ class FeedStore:
                 )
 
     @contextmanager
-    def begin(self, partition: int) -> Iterator[Transaction]:
+    def begin(self, partition: int, reach: Reach = never) -> Iterator[Transaction]:
         """Begin the writer's step for a partition of the partials topic; all of it is committed at the end, or nothing.
 
         Raises Unavailable when the database is away, another writer holds it, or the position was moved by another.
@@ -64,6 +65,7 @@ class FeedStore:
             step = Transaction(connection, self.generation, partition)
             yield step
             step.flush()
+            reach(CrashPoint.FEED_BEFORE_COMMIT)
 
     def latest_cut(self) -> Cut | None:
         """Return the latest complete cut, or None before the first."""

@@ -56,7 +56,7 @@ async def open_inbox(
         detail = f"No broker answers at {settings.broker.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
         raise Unavailable("kafka-away", detail) from error
     inbox = topics["inbox"]
-    writer = InboxWriter(producer, inbox.name, inbox.partitions, linger_ms)
+    writer = InboxWriter(producer, inbox.name, inbox.partitions, linger_ms=linger_ms)
     try:
         yield producer, writer
     finally:
