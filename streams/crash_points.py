@@ -35,6 +35,7 @@ class CrashPoint(StrEnum):
     RESTORE_BEFORE_SWAP = "restore-before-swap"  # the copy is verified
     RESTORE_BETWEEN_SWAPS = "restore-between-swaps"  # the old state is moved away, the new one not yet in its place
     RESTORE_AFTER_SWAP = "restore-after-swap"
+    LEASE_AFTER_TAKE = "lease-after-take"  # the feed store's, before the position is read
     FEED_BEFORE_CELLS = "feed-before-cells"  # the transaction is open and the fold has folded
     FEED_AFTER_CELLS = "feed-after-cells"  # of each cut: its cells are written, the position is not
     FEED_AFTER_POSITION = "feed-after-position"  # the fold's state is not written

@@ -181,6 +181,9 @@ class Partition:
         """Note that the oldest output not yet acknowledged has been; it leaves the outbox with the next write."""
         self._acknowledged += 1
 
+    def tend(self) -> None:
+        """Nothing is to be done while nothing arrives."""
+
     def close(self) -> None:
         """Close the state, so that another owner can open it."""
         self._rocks.db.close()

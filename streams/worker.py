@@ -69,6 +69,9 @@ class Workplace(Protocol):
     def acknowledge(self) -> None:
         """Note that the oldest output not yet acknowledged has been."""
 
+    def tend(self) -> None:
+        """Do what must be done from time to time though nothing arrives."""
+
     def close(self) -> None:
         """Give the state free."""
 
@@ -423,6 +426,7 @@ class Worker:
             try:
                 for place in list(self._places.values()):
                     await self._settle(place)
+                    place.workplace.tend()
                 await self._open_locked()
                 self.assignment.telemetry.outbox(sum(w.outbox for w in self.workplaces.values()))
                 self.assignment.telemetry.state(sum(w.size() for w in self.workplaces.values()))

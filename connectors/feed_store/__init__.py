@@ -2,6 +2,7 @@
 
 from connectors.feed_store.books import BookRow, Equation, balance
 from connectors.feed_store.cells import Causes, Cell, Change, Cut, of_change
+from connectors.feed_store.lease import Lease
 from connectors.feed_store.reading import iso
 from connectors.feed_store.store import FeedStore
 from connectors.feed_store.writing import Transaction
@@ -14,6 +15,7 @@ __all__ = [
     "Cut",
     "Equation",
     "FeedStore",
+    "Lease",
     "Transaction",
     "balance",
     "iso",

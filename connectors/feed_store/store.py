@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select
 from connectors.feed_store import books as book
 from connectors.feed_store import opening, reading
 from connectors.feed_store.cells import Cell, Change, Cut
+from connectors.feed_store.lease import LEASE_SECS, Lease
 from connectors.feed_store.tables import IDENTITY
 from connectors.feed_store.writing import Transaction
 from schemas.errors import Misconfigured
@@ -55,13 +56,20 @@ class FeedStore:
                     f"{topic} of {cluster_id}. Set MIGEX_FEED__URL to another database, or a new MIGEX_GENERATION.",
                 )
 
+    def lease(self, holder: str, secs: float = LEASE_SECS) -> Lease:
+        """Return the right to write this generation's figures, not taken yet; see `Lease`."""
+        return Lease(self._writing, self.generation, holder, secs)
+
     @contextmanager
-    def begin(self, partition: int, reach: Reach = never) -> Iterator[Transaction]:
+    def begin(self, partition: int, lease: Lease | None = None, reach: Reach = never) -> Iterator[Transaction]:
         """Begin the writer's step for a partition of the partials topic; all of it is committed at the end, or nothing.
 
-        Raises Unavailable when the database is away, another writer holds it, or the position was moved by another.
+        Raises Unavailable when the database is away, another writer holds it, the position was moved by another, or
+        the lease, which the step renews, was lost.
         """
         with opening.errors_translated(), self._writing.begin() as connection:
+            if lease is not None:
+                lease.renew(connection)
             step = Transaction(connection, self.generation, partition)
             yield step
             step.flush()

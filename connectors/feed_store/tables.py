@@ -51,6 +51,17 @@ POSITION = Table(
 )
 """The next offset to fold, per partition of the partials topic (law L2)."""
 
+LEASE = Table(
+    "lease",
+    METADATA,
+    _key("generation", _LONG),
+    Column("holder", Text, nullable=False),  # one worker among all hosts
+    Column("term", _LONG, nullable=False),  # how often it was taken
+    Column("expires_at", _LONG, nullable=False),  # ms since 1970-01-01T00:00Z by the database's clock
+    **_LEAN,
+)
+"""Who may write a generation's figures."""
+
 KV = Table(
     "kv",
     METADATA,

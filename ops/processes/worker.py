@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,9 @@ from streams.books import ENTRIES
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
 from streams.fold import CutClosed, Fold
-from streams.partition import Identity, Partition
+from streams.partition import Partition
 from streams.reconcile.fold import Reconcile
+from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics, partition
 from streams.worker import Assignment, Worker, Workplace
@@ -94,7 +96,8 @@ class _Office:
 
     def _open(self, number: int) -> Workplace:
         if self._store is not None:
-            return FeedPartition(self._store, number, Aggregate(self._topics.partitions("log")))
+            lease = self._store.lease(f"{platform.node()}:{self._settings.home}:{self._member}")
+            return FeedPartition(self._store, number, Aggregate(self._topics.partitions("log")), lease)
         fold: Fold = self._deduplicate(number) if self._agent == "deduplicate" else self._reconcile(number)
         generation = self._settings.generation
         place = self._settings.state / f"g{generation}" / self._agent / f"p{number}"
