@@ -134,16 +134,30 @@ class _Desk:
         self._topics = topics
 
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
-        """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question."""
-        record = bytes.fromhex(query.get("id", ""))
+        """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question.
+
+        `records` and `blocks` take several, joined by commas (id; block-id), and leave out what is not owned.
+        """
         if path.endswith("/record"):
-            place = self._owned(partition(record, self._topics.partitions("inbox")))
-            return None if place is None else questions.versions(place.view, record)
+            return self._record(query["id"])
         if path.endswith("/block"):
-            block = int(query["block"])
-            place = self._owned(partition(block.to_bytes(4, "big"), self._topics.partitions("log")))
-            return None if place is None else questions.standing(place.view, self._stage, block, record)
+            return self._block(query["block"], query["id"])
+        if path.endswith("/records"):
+            return {each: found for each in query["ids"].split(",") if (found := self._record(each)) is not None}
+        if path.endswith("/blocks"):
+            pairs = [each.split("-") for each in query["ids"].split(",")]
+            return {record: found for block, record in pairs if (found := self._block(block, record)) is not None}
         return None
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        record = bytes.fromhex(name)
+        place = self._owned(partition(record, self._topics.partitions("inbox")))
+        return None if place is None else questions.versions(place.view, record)
+
+    def _block(self, named: str, name: str) -> dict[str, Any] | None:
+        block = int(named)
+        place = self._owned(partition(block.to_bytes(4, "big"), self._topics.partitions("log")))
+        return None if place is None else questions.standing(place.view, self._stage, block, bytes.fromhex(name))
 
     def _owned(self, number: int) -> Partition | None:
         place = self._worker.workplaces.get(number)
