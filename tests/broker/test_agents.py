@@ -35,8 +35,9 @@ from streams.books import TABLE as BOOKS
 from streams.dataflows import DATAFLOWS
 from streams.deduplicate import Deduplicate
 from streams.fold import Message
-from streams.partition import Identity, Partition
+from streams.partition import Partition
 from streams.replay import Replay
+from streams.rocks import Identity
 from streams.topics import Topics
 from tests.laws.records import DAY_MS, Crossing, Entry, delivery, inbox_frame, place, rules
 

@@ -15,9 +15,10 @@ from schemas.errors import Broken, Misconfigured, Unavailable
 from schemas.frame import encode, tick_frame
 from streams.deduplicate import Deduplicate
 from streams.fold import Effect, Message, Send, View
-from streams.partition import Identity, Output, Partition
+from streams.partition import Output, Partition
 from streams.reconcile.fold import Reconcile
 from streams.replay import Replay
+from streams.rocks import Identity
 from tests.laws.records import Crossing, Entry, delivery, inbox_frame, rules
 from tests.laws.worlds import worlds
 
