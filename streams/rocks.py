@@ -15,6 +15,9 @@ from schemas.errors import Broken, Misconfigured, Unavailable
 
 _IDENTITY = b"@i"
 
+CACHE_BYTES = 16 << 20
+"""Blocks of one partition's state that are kept in memory."""
+
 
 class Identity(NamedTuple):
     """Whose state this is; a directory of another cluster, topic or generation is refused."""
@@ -148,6 +151,6 @@ def _options() -> Options:
     options.set_max_open_files(256)
     blocks = BlockBasedOptions()
     blocks.set_bloom_filter(10, False)
-    blocks.set_block_cache(Cache(16 << 20))
+    blocks.set_block_cache(Cache(CACHE_BYTES))
     options.set_block_based_table_factory(blocks)
     return options
