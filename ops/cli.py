@@ -125,6 +125,31 @@ def init() -> None:
         _console().print(f"nothing was missing in {settings.secrets}", soft_wrap=True)
 
 
+@app.command(group=SYSTEM)
+def archive(
+    *,
+    until: Annotated[float, Parameter(name="--older-than")] = 0,
+    directory: Path | None = None,
+    verify: bool = False,
+    trim: bool = False,
+    rest: bool = False,
+) -> None:
+    """Write the inbox's old end into Avro files with digests. Running it twice changes nothing.
+
+    Args:
+        until: Only messages older than so many days.
+        directory: Where to. Default: MIGEX_ARCHIVE__DIRECTORY.
+        verify: Read all files back; compare their digests, and their messages with those that the topic still holds.
+        trim: Delete from the topic what is archived and so old, once it is verified.
+        rest: Write what does not fill a file, too.
+    """
+    from ops import archive as inbox
+
+    settings = _settings()
+    wishes = inbox.Wishes(settings.archive.megabytes << 20, until, rest, verify, trim)
+    inbox.main(wishes, directory or settings.archive_directory, settings, _print)
+
+
 @broker.command(name="up")
 def broker_up(*, nodes: Literal[1, 3] | None = None, port: int | None = None) -> None:
     """Start the local Kafka, fetching it by Maven the first time, and print its addresses.
@@ -365,6 +390,10 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 160)  # a file has no width, and 80 would cut columns
+
+
+def _print(line: str) -> None:
+    _console().print(line, soft_wrap=True, highlight=False)
 
 
 def _log(settings: Settings, name: str) -> None:
