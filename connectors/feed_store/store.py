@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +11,12 @@ from sqlalchemy import Connection, insert, select
 from connectors.feed_store import books as book
 from connectors.feed_store import opening, reading
 from connectors.feed_store.cells import Cell, Change, Cut
+from connectors.feed_store.generations import Generations
 from connectors.feed_store.lease import LEASE_SECS, Lease
+from connectors.feed_store.manifest import State
 from connectors.feed_store.tables import IDENTITY
 from connectors.feed_store.writing import Transaction
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Reason, Refused
 from streams.books import TABLE as BOOKS
 from streams.crash_points import CrashPoint, Reach, never
 
@@ -32,6 +35,26 @@ class FeedStore:
         self._engine = opening.open_engine(url)
         self._writing = opening.writing(self._engine)
         self._reading = opening.reading(self._engine)
+        self.generations = Generations(self._writing, self._reading)
+
+    def at(self, generation: int) -> FeedStore:
+        """Return the same store, open once, as another generation has it."""
+        other = copy.copy(self)
+        other.generation = generation
+        return other
+
+    def shown(self, asked: int | None = None) -> FeedStore:
+        """Return the store as readers see it: the generation they ask for, else the current one.
+
+        Before there is a current one it is this store's own. Raises Refused for one that is not there.
+        """
+        if asked is None:
+            return self.at(self.generations.current() or self.generation)
+        found = self.generations.find(asked)
+        if found is None or found.state in (State.DROPPING, State.DROPPED):
+            rule = "There is no such generation, or it was dropped."
+            raise Refused((Reason("generation-absent", "generation", rule, "Leave it out to see the current one."),))
+        return self.at(asked)
 
     def close(self) -> None:
         """Close all connections."""
@@ -117,6 +140,11 @@ class FeedStore:
         page = reading.Page(after, _MAX_TICK if until is None else until, limit)
         with self._snapshot() as connection:
             return reading.changes(connection, self.generation, span, page)
+
+    def tables(self) -> list[str]:
+        """Return the ids of all tables that ever had a cell, the books among them, ascending."""
+        with self._snapshot() as connection:
+            return reading.tables(connection, self.generation)
 
     def periods(self, table: str) -> tuple[str, str] | None:
         """Return the first and the last period of a table at the latest cut, or None when it has no cell."""
