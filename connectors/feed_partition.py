@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from connectors.feed_store.lease import Lease
 from connectors.feed_store.store import FeedStore
@@ -24,6 +24,7 @@ class FeedPartition:
         self._fold = fold
         self._lease = lease
         self._reach = reach
+        self.saved_at: float | None = None  # the database has its own backups
         lease.take()
         reach(CrashPoint.LEASE_AFTER_TAKE)
         with store.begin(partition, lease) as step:
@@ -67,6 +68,13 @@ class FeedPartition:
     def tend(self) -> None:
         """Keep the lease; raises Unavailable("lease-lost") when another worker has it."""
         self._lease.tend()
+
+    def checkpoint(self) -> Callable[[], None] | None:
+        """Return None: whoever takes over has the same database."""
+        return None
+
+    def mark(self, end: int) -> None:
+        """Note nothing: only the comparison at each start tells."""
 
     def close(self) -> None:
         """Let another worker have the lease; the store stays open, for it is the worker's."""

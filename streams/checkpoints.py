@@ -29,8 +29,10 @@ from streams.rocks import Identity
 KEPT = 2
 """Checkpoints of a partition that are kept."""
 
+LOG_SHORTER = "log-shorter"
+"""The error's code, and the mark's name, of a partition whose source ends before what was applied of it."""
+
 _MANIFEST = "manifest.json"
-_MARK = "log-shorter"
 _PORTION = 1 << 20
 _GONE_OR_UNREADABLE = (errno.ENOENT, errno.EIO)
 
@@ -143,13 +145,15 @@ class Checkpoints:
     def mark(self, note: str) -> None:
         """Mark the partition as one whose source lost what was applied: nobody may go on with it."""
         self._place.mkdir(parents=True, exist_ok=True)
-        (self._place / _MARK).write_text(note + "\n")
+        (self._place / LOG_SHORTER).write_text(note + "\n")
 
     def check_mark(self) -> None:
         """Raise Broken("log-shorter") when the partition is marked."""
-        file = self._place / _MARK
+        file = self._place / LOG_SHORTER
         if file.exists():
-            raise Broken(_MARK, f"{file.read_text().strip()} See ops/runbooks/MigexStateAhead.md, then remove {file}.")
+            raise Broken(
+                LOG_SHORTER, f"{file.read_text().strip()} See ops/runbooks/MigexStateAhead.md, then remove {file}."
+            )
 
     def _positions(self) -> list[int]:
         """Return the positions of all that is published, newest first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
 from ops.logs import config
+from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
 from ops.worker_http import state_server
 from schemas.codelists import CodeLists
@@ -23,6 +23,7 @@ from schemas.errors import Misconfigured
 from streams import questions
 from streams.aggregate import Aggregate
 from streams.books import ENTRIES
+from streams.checkpoints import Checkpoints
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
 from streams.fold import CutClosed, Fold
@@ -31,7 +32,8 @@ from streams.reconcile.fold import Reconcile
 from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics, partition
-from streams.worker import Assignment, Worker, Workplace
+from streams.worker import Worker
+from streams.workplace import Assignment, Workplace
 
 SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 """Agent -> role of the topic it reads."""
@@ -67,16 +69,20 @@ class _Office:
         self._registry = CollectorRegistry()
         self._telemetry = AgentTelemetry(self._registry, agent, tuple(self._convention.agencies))
         self._store = self._open_store() if agent == "aggregate" else None
+        self._name = f"{settings.host}.{agent}-{member}"
+        self._rehearsal = Rehearsal(settings, f"{agent}-{member}" if member else agent)
         self.assignment = Assignment(
             agent=agent,
             source=self._source,
             topics=self._topics,
             bootstrap=settings.broker.bootstrap,
-            member=f"{agent}-{member}",
+            member=self._name,
             open=self._open,
             telemetry=self._telemetry,
             agencies={agency.id: code for code, agency in self._convention.agencies.items()},
             on_cut=self._show_books(self._store, self._convention, self._telemetry) if self._store else None,
+            checkpoint_secs=settings.checkpoints.secs,
+            reach=self._rehearsal.reach,
         )
 
     def attend(self, worker: Worker) -> None:
@@ -86,6 +92,7 @@ class _Office:
 
         @worker.app.task  # type: ignore[untyped-decorator]
         async def attend() -> None:
+            self._rehearsal.listen()
             async with state_server(self._registry, desk.answer, host, port + self._member * 16):
                 await worker.stopped()
 
@@ -95,13 +102,18 @@ class _Office:
         return store
 
     def _open(self, number: int) -> Workplace:
+        reach = self._rehearsal.reach
         if self._store is not None:
-            lease = self._store.lease(f"{platform.node()}:{self._settings.home}:{self._member}")
-            return FeedPartition(self._store, number, Aggregate(self._topics.partitions("log")), lease)
-        fold: Fold = self._deduplicate(number) if self._agent == "deduplicate" else self._reconcile(number)
-        generation = self._settings.generation
-        place = self._settings.state / f"g{generation}" / self._agent / f"p{number}"
-        return Partition(place, Identity(self._cluster, self._source, number, generation, self._agent), fold)
+            fold = Aggregate(self._topics.partitions("log"))
+            return FeedPartition(self._store, number, fold, self._store.lease(self._name), reach)
+        settings, agent = self._settings, self._agent
+        stage: Fold = self._deduplicate(number) if agent == "deduplicate" else self._reconcile(number)
+        identity = Identity(self._cluster, self._source, number, settings.generation, agent)
+        root, damaged = settings.checkpoints_directory, self._telemetry.damaged
+        shelf = Checkpoints(root, identity, self._name, damaged, reach)
+        return Partition(
+            settings.state / f"g{settings.generation}" / agent / f"p{number}", identity, stage, shelf, reach
+        )
 
     def _deduplicate(self, number: int) -> Deduplicate:
         codes = {agency.id: code for code, agency in self._convention.agencies.items()}

@@ -16,7 +16,8 @@ from streams.partition import Partition
 from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics
-from streams.worker import WINDOW, Assignment, Worker, _Place
+from streams.worker import WINDOW, Worker, _Place
+from streams.workplace import Assignment
 
 
 class Echo:
