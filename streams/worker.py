@@ -240,8 +240,10 @@ class Worker:
                 positions[tp] = place.workplace.position
                 continue
             place.workplace.mark(ends[tp])
-            detail = f"Partition {tp.partition} of {tp.topic} ends at {ends[tp]}, yet more of it was applied."
-            self._refuse(tp.partition, Broken(LOG_SHORTER, detail))
+            where = f"Partition {tp.partition} of {tp.topic}"
+            self._refuse(
+                tp.partition, Broken("log-shorter", f"{where} ends at {ends[tp]}, yet more of it was applied.")
+            )
         await self._seek(positions)
 
     def _refuse(self, partition: int, error: Broken) -> None:
