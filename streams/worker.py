@@ -29,7 +29,7 @@ from streams.checkpoints import LOG_SHORTER
 from streams.crash_points import CrashPoint
 from streams.fold import CutClosed, Effect, Message, Noted
 from streams.partition import Output
-from streams.workplace import Assignment, Workplace
+from streams.workplace import Archive, Assignment, Workplace
 
 MESSAGES_PER_STEP = 8
 """Frames of one partition folded in one step: fewer cost more per record, more delay the others."""
@@ -278,26 +278,46 @@ class Worker:
             if self._places.get(partition) is not place:
                 return
             if messages[0].offset > place.workplace.position:
-                await self._seek_back(partition, place.workplace.position)
+                await self._seek_back(partition, place)
                 return
             self._sought.pop(partition, None)
-            began = time.perf_counter()
-            outputs, effects = place.workplace.step(messages)
-            self.assignment.telemetry.fold_took(time.perf_counter() - began)
-            await self._send(place, outputs)
-            if self._places.get(partition) is place:
-                self._report(partition, place.workplace, effects)
+            await self._fold(partition, place, messages)
         await self._settle(place)
 
-    async def _seek_back(self, partition: int, position: int) -> None:
-        """Read again from the position: the chunk was fetched under an earlier assignment, or the log has a hole."""
+    async def _fold(self, partition: int, place: _Place, messages: Sequence[Message]) -> None:
+        """Fold, send and report; the caller has the place's turn."""
+        began = time.perf_counter()
+        outputs, effects = place.workplace.step(messages)
+        self.assignment.telemetry.fold_took(time.perf_counter() - began)
+        await self._send(place, outputs)
+        if self._places.get(partition) is place:
+            self._report(partition, place.workplace, effects)
+
+    async def _seek_back(self, partition: int, place: _Place) -> None:
+        """Read again from the position: the chunk was fetched under an earlier assignment, or the log has a hole.
+
+        A hole at its old end is filled from the archive, if there is one.
+        """
         tp = TP(self.assignment.source, partition)
+        position = place.workplace.position
         before, times = self._sought.get(partition, (-1, 0))
         self._sought[partition] = position, times + 1 if before == position else 1
         begin = (await self.app.consumer.earliest_offsets(tp))[tp]
-        if begin > position or self._sought[partition][1] > SEEKS:
+        if begin > position and self.assignment.archive is not None:
+            await self._fold_archived(partition, place, self.assignment.archive)
+            position = max(begin, place.workplace.position)
+        elif begin > position or self._sought[partition][1] > SEEKS:
             raise Broken("log-hole", f"Partition {partition} does not hold offset {position}: its log was cut.")
-        await self._seek({tp: position})
+        if self._places.get(partition) is place:
+            await self._seek({tp: position})
+
+    async def _fold_archived(self, partition: int, place: _Place, archive: Archive) -> None:
+        """Fold a file of the archive; the next one when the other partitions have had their turn."""
+        for messages in _chunked(await asyncio.to_thread(archive, partition, place.workplace.position)):
+            if self._places.get(partition) is not place:
+                return
+            await self._fold(partition, place, messages)
+            await self._settle(place)
 
     async def _send(self, place: _Place, outputs: Sequence[Output]) -> None:
         """Send in the order of the outbox; the caller has the place's turn."""

@@ -48,6 +48,10 @@ class Workplace(Protocol):
         """Return the bytes on disk."""
 
 
+Archive = Callable[[int, int], Sequence[Message]]
+"""Partition and offset -> the messages from there to the end of a file; raises Broken when no file holds the offset."""
+
+
 @dataclass(frozen=True)
 class Assignment:
     """What one worker does: its agent's name, its source and where things lie."""
@@ -61,5 +65,6 @@ class Assignment:
     telemetry: AgentTelemetry
     agencies: Mapping[int, str]  # permanent number -> code
     on_cut: Callable[[CutClosed], None] | None = None
+    archive: Archive | None = None  # what the source holds no more
     checkpoint_secs: float = 60.0
     reach: Reach = never
