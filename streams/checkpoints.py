@@ -151,9 +151,8 @@ class Checkpoints:
         """Raise Broken("log-shorter") when the partition is marked."""
         file = self._place / LOG_SHORTER
         if file.exists():
-            raise Broken(
-                LOG_SHORTER, f"{file.read_text().strip()} See ops/runbooks/MigexStateAhead.md, then remove {file}."
-            )
+            said = file.read_text().strip()
+            raise Broken("log-shorter", f"{said} See the runbook MigexStateAhead; only then remove {file}.")
 
     def _positions(self) -> list[int]:
         """Return the positions of all that is published, newest first."""

@@ -178,21 +178,23 @@ class Partition:
             shutil.rmtree(left, ignore_errors=True)
         clear(self._directory)
         rocks = Rocks(self._directory, self.identity)
-        if self._shelf is None:
+        shelf = self._shelf
+        if shelf is None:
             return rocks
         try:
-            self._shelf.check_mark()
+            shelf.check_mark()
             position = position_of(rocks)
-            self._published, made_at = self._shelf.newest()
-            self.saved_at = made_at or time.time()
-            if self._published <= position:
-                return rocks
+            further = shelf.newest()[0] > position
         except BaseException:
             rocks.close()
             raise
-        rocks.close()
-        self.restored = self._shelf.restore(self._directory, position) is not None
-        return Rocks(self._directory, self.identity)
+        if further:
+            rocks.close()
+            self.restored = shelf.restore(self._directory, beyond=position) is not None
+            rocks = Rocks(self._directory, self.identity)
+        self._published, made_at = shelf.newest()
+        self.saved_at = made_at or time.time()
+        return rocks
 
     def _post(self, batch: WriteBatch, sends: Sequence[Send]) -> list[Output]:
         outputs = []
