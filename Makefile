@@ -46,9 +46,13 @@ check: $(STAMP) fresh  ## style, types, layers, generated files, containers, ale
 	  echo 'promtool is not installed (Debian: prometheus): alert rules were not tried'; \
 	fi
 
-bench: $(STAMP)  ## measured comparisons: the doors against plain encoding, the three agents on a loaded inbox (ORIGINALS=1000000)
-	$(BIN)/python -m bench.door
-	$(BIN)/python -m bench.agents $(if $(ORIGINALS),--originals $(ORIGINALS))
+REPORTED := $(if $(REPORT),--report $(REPORT))
+bench: $(STAMP)  ## measured comparisons, ours with Kafka Streams' in the same run (ORIGINALS=1000000 ROUNDS=1 PROBES=2000 REPORT=FILE.md)
+	$(BIN)/python -m bench.door $(REPORTED)
+	$(BIN)/python -m bench.agents --takeover $(if $(ORIGINALS),--originals $(ORIGINALS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(REPORTED)
+	$(BIN)/python -m bench.delay $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
+	$(BIN)/python -m bench.rebuild $(REPORTED)
+	$(BIN)/python -m bench.profile $(REPORTED)
 
 up: $(STAMP)  ## start the whole system on this machine, and show it
 	$(BIN)/migex up

@@ -1,6 +1,7 @@
 """The three agents on a loaded inbox, beside Kafka Streams on as many records, on the same broker in the same run.
 
-    python -m bench.agents [--originals 1000000] [--rounds 2] [--reconcilers 2] [--no-peer] [--report FILE] [--home DIR]
+    python -m bench.agents [--originals 1000000] [--rounds 2] [--reconcilers 2] [--no-peer] [--takeover]
+                           [--report FILE] [--home DIR]
 
 Rounds alternate: ours, theirs, ours. Both are counted from their first record to their last cell, with start-up apart.
 The reference in the same run is the same folds in memory, in one process.
@@ -10,28 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from bench import peer, rebuild
-from bench.arena import Arena, Loaded, arena, fill
-from bench.crew import crew
-from bench.meter import Meter
+from bench import ours, peer, rebuild, takeover
+from bench.arena import Arena, arena, fill
 from bench.peer import Peer, Warm
 from bench.rounds import BROKER, Round, middle, ratio
 from bench.sheet import Sheet, Table, Value, asked
-from connectors.feed_store.store import FeedStore
 from ops.processes import AGENTS
-from ops.settings import Settings
-from schemas.errors import Broken
-from streams.books import TABLE as BOOKS
-from streams.topics import Topics
-
-ENGINE = "migex"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--rounds", type=int, default=1, help="of each engine; the medians are shown")
     options.add_argument("--reconcilers", type=int, default=2, help="workers of reconcile, the costliest agent")
     options.add_argument("--no-peer", action="store_true", help="ours alone")
+    options.add_argument("--takeover", action="store_true", help="then kill workers, see bench.takeover")
     options.add_argument("--home", type=Path)
     asked(options)
     chosen = options.parse_args(argv)
@@ -53,51 +43,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         mine: list[Round] = []
         theirs: list[tuple[Round, Warm]] = []
         for number in range(1, chosen.rounds + 1):
-            mine.append(ours(place, loaded, number, chosen.reconcilers))
+            mine.append(ours.run(place, loaded, number, chosen.reconcilers))
             if other is not None:
                 scratch = place.settings.home / f"peer-{number}"
                 theirs.append(peer.run(other, place.settings.broker.bootstrap, place.java, scratch))
         sheet.add(engines(mine, theirs, memory))
         sheet.add(memory_over_time([mine[-1], *(round_ for round_, _ in theirs[-1:])]))
+        if chosen.takeover:
+            for table in takeover.measured(place, chosen.rounds, loaded):
+                sheet.add(table)
 
 
 def _peer(place: Arena, records: int) -> Peer:
     other = peer.load(place.settings.broker.bootstrap, peer.built(place.settings.cache), records)
     print(f"{peer.ENGINE}' topic loaded: {other.records:,} records of {other.unique:,} events", flush=True)
     return other
-
-
-def ours(place: Arena, loaded: Loaded, number: int, reconcilers: int) -> Round:
-    """Fold the whole inbox once, from nothing, into a feed store; raises Broken when records are lost or double."""
-    settings = place.round(number)
-    topics = place.topics(number)
-    with crew(settings) as workers:
-        workers.start("reconcile", reconcilers)
-        workers.start("aggregate")
-        workers.until_idle({"reconcile": reconcilers, "aggregate": 1})
-        workers.start("deduplicate")
-        meter = Meter({**workers.workers, BROKER: place.java})
-        asyncio.run(_until_folding(settings, topics))
-        meter.begin()
-        store = FeedStore(settings.feed_url, settings.generation)
-        while (cut := store.latest_cut()) is None or cut.tick < loaded.last_tick:
-            workers.check()
-            time.sleep(0.1)
-        wall, usage = meter.end()
-    current = sum(cell.measures[0] for cell in store.cells(BOOKS) if "current" in cell.codes)
-    store.close()
-    if current != loaded.current:
-        raise Broken("bench-differs", f"{current:,} records are current, not {loaded.current:,}.")
-    return Round(ENGINE, loaded.records, wall, usage)
-
-
-async def _until_folding(settings: Settings, topics: Topics) -> None:
-    """Return when the first frame is in the log: from here on records are counted, as for the peers."""
-    log = topics["log"]
-    partitions = [TopicPartition(log.name, number) for number in range(log.partitions)]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.broker.bootstrap) as consumer:
-        while not any((await consumer.end_offsets(partitions)).values()):  # noqa: ASYNC110 - another process makes it true
-            await asyncio.sleep(0.02)
 
 
 def engines(mine: Sequence[Round], theirs: Sequence[tuple[Round, Warm]], memory: float) -> Table:

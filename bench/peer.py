@@ -96,7 +96,7 @@ def load(bootstrap: str, program: Path, records: int) -> Peer:
     schema = fastavro.parse_schema(json.loads(RESOURCES.joinpath("border_crossing.avsc").read_bytes()))
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "acks": "all"})
     cells: Counter[str] = Counter()
-    for event, again in _events(records):
+    for event, again in events(records):
         out = io.BytesIO()
         fastavro.schemaless_writer(out, schema, event)
         _send(producer, topic, event["person_key"].encode(), out.getvalue())
@@ -118,7 +118,7 @@ def _send(producer: Producer, topic: str, key: bytes, value: bytes) -> None:
             return
 
 
-def _events(records: int) -> Iterator[tuple[dict[str, Any], bool]]:
+def events(records: int) -> Iterator[tuple[dict[str, Any], bool]]:
     """Yield events, each tenth or so once more among the next 300, and whether it came before."""
     chance = random.Random(7)
     recent: list[dict[str, Any]] = []

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.agents import ours
-from bench.arena import Arena, arena, fill
+from bench import ours
+from bench.arena import Arena, Loaded, arena, fill
 from bench.crew import Crew, crew
 from bench.sheet import Sheet, Table, Value, asked
 from bench.ticks import Ticks
@@ -45,18 +45,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = options.parse_args(argv)
     with arena(chosen.home) as place:
         loaded = asyncio.run(fill(place.settings.broker.bootstrap, place.topics(), chosen.originals))
-        ours(place, loaded, 1, 2)
-        for table in measured(place, 1, loaded.current, loaded.last_tick):
+        ours.run(place, loaded, 1, 2)
+        for table in measured(place, 1, loaded):
             Sheet(chosen.report).add(table)
 
 
-def measured(place: Arena, number: int, records: int, last_tick: int) -> list[Table]:
+def measured(place: Arena, number: int, loaded: Loaded) -> list[Table]:
     """Measure on what a round has left behind: kill each agent's only worker twice; return times and sizes."""
-    shared = place.settings.home / "checkpoints"
-    settings = place.round(number).model_copy(update={"checkpoints": Checkpoints(directory=str(shared), secs=1.0)})
+    settings = place.round(number)
+    shared = Checkpoints(directory=str(settings.checkpoints_directory), secs=1.0)
+    settings = settings.model_copy(update={"checkpoints": shared})
     topics = place.topics(number)
     rows: list[Sequence[Value]] = []
-    with crew(settings) as workers, Ticks(settings, topics, last_tick) as ticks:
+    with crew(settings) as workers, Ticks(settings, topics, loaded.last_tick) as ticks:
         for agent in reversed(AGENTS):
             workers.start(agent)
         for agent in AGENTS:
@@ -68,7 +69,7 @@ def measured(place: Arena, number: int, records: int, last_tick: int) -> list[Ta
             for host, its in (("the same host", settings), ("a host without state", other)):
                 rows.append((f"{agent} on {host}", *rehearsal.take_over(agent, its)))
     notes = [
-        f"seconds from SIGKILL; state of {records:,} records; one worker of each agent holds all partitions",
+        f"seconds from SIGKILL; state of {loaded.current:,} records; one worker of each agent holds all partitions",
         "a worker that comes back under its name gets its partitions at once; another one waits for its session to end",
         f"checkpoints every {settings.checkpoints.secs:.0f} s here, so that hardly anything is left to fold",
     ]
