@@ -337,6 +337,33 @@ def demo(*, ports: str | None = None, scale: float = 1.0, seed: int = 1, keep: b
     return show.main(ports, scale, keep, _settings(), seed)
 
 
+@app.command(group=SYSTEM)
+def chaos(
+    *,
+    kills: int = 20,
+    seed: int = 1,
+    nodes: Literal[1, 3] = 1,
+    minutes: float | None = None,
+    rate: int = 400,
+    report: Path | None = None,
+) -> int:
+    """Publish while processes are killed, hang, are taken over and cut off; then compare everything with a count apart.
+
+    Exit status 1 when anything was lost or double, or did not settle. Runs in a system of its own, `chaos` in the home.
+
+    Args:
+        kills: Processes to kill with SIGKILL, at random moments and at named points.
+        seed: The same seed strikes the same processes in the same order.
+        nodes: Nodes of Kafka; with three, they are killed too.
+        minutes: After so many no strike begins, even if fewer were killed.
+        rate: Events a second.
+        report: File to which the figures are added, one JSON line.
+    """
+    from ops.chaos import run
+
+    return run.main(run.Orders(kills, seed, nodes, minutes, rate, report), _settings())
+
+
 # --- Parts ---
 
 
