@@ -35,11 +35,15 @@ REACHED_BY: Mapping[str, Sequence[str]] = {
     "takeover": SHARED,
     "restore": SHARED,
     "feed": ("aggregate",),
+    "lease": ("aggregate",),
 }
 """First word of a crash point -> the processes that come by it while they work, or while one takes over."""
 
 WHILE_TAKING_OVER = ("takeover", "restore")
 """First words of the crash points that are reached only when partitions change hands."""
+
+WHILE_STARTING = ("lease",)
+"""First words of the crash points that are reached only when a process starts."""
 
 FROZEN_SECS = 9.0
 """How long a zombie sleeps: its session of six seconds ends, and its partitions are folded by another one."""

@@ -14,7 +14,7 @@ class Proxy:
 
     def __init__(self, port: int, behind: int) -> None:
         """`port` is the proxy's own, `behind` the one that it stands for."""
-        self._port = port
+        self.port = port
         self._behind = behind
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
@@ -25,7 +25,7 @@ class Proxy:
 
     async def __aenter__(self) -> Proxy:
         """Listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *_: object) -> None:

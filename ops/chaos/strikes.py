@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from ops.chaos.house import House, fill, mount, unmount
-from ops.chaos.plan import FROZEN_SECS, Kind, Strike
+from ops.chaos.plan import FROZEN_SECS, WHILE_STARTING, Kind, Strike
 from ops.pids import PidFile
 
 PATIENCE_SECS = 60.0
@@ -28,7 +28,7 @@ class Strikes:
         self._house = house
         self._chance = chance
         self._say = say
-        self._began = time.monotonic()
+        self._began = 0.0
         self._by_kind: dict[Kind, Callable[[Strike], Awaitable[None]]] = {
             Kind.KILL: self._kill,
             Kind.CRASH: self._crash,
@@ -56,6 +56,7 @@ class Strikes:
 
     async def carry_out(self, strikes: list[Strike], deadline: float) -> None:
         """Carry out the plan, one strike after another; after `deadline` (monotonic) no other begins."""
+        self._began = time.monotonic()
         for strike in strikes:
             await asyncio.sleep(strike.pause_secs)
             if time.monotonic() > deadline:
@@ -81,7 +82,8 @@ class Strikes:
     async def _crash(self, strike: Strike) -> None:
         """Let a process kill itself at a point; one that does not come by there is killed."""
         victim = await self._up(self._house.program(strike.on), strike.on)
-        pid = await self._arm(strike)
+        starting = strike.how.split("-")[0] in WHILE_STARTING
+        pid = await (self._arm_next(strike, victim) if starting else self._arm(strike))
         await self._see_crash(strike, victim, pid)
 
     async def _arm(self, strike: Strike) -> int | None:
@@ -93,6 +95,19 @@ class Strikes:
         (self._house.home / "run" / f"crash-at-{strike.on}-{pid}").write_text(strike.how)
         victim.signal(signal.SIGUSR1)
         return pid
+
+    async def _arm_next(self, strike: Strike, victim: PidFile) -> int | None:
+        """End a process as it is meant to end, so that its next start is armed; returns the new one's number."""
+        order = self._house.home / "run" / f"crash-at-{strike.on}"
+        order.write_text(strike.how)
+        victim.signal(signal.SIGTERM)
+
+        async def read() -> bool:
+            return not order.exists()
+
+        if not await self._until(read):
+            self._miss(f"{strike.on} was not started again")
+        return victim.pid()
 
     async def _see_crash(self, strike: Strike, victim: PidFile, pid: int | None) -> None:
         async def gone() -> bool:
