@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ops import cli_generation as generation
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
 
@@ -44,7 +45,7 @@ app = App(
 broker = App(name="broker", help="A local Apache Kafka, for this machine only.", group=SYSTEM)
 topics = App(name="topics", help="The Kafka topics, kept as data.", group=SYSTEM)
 config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
-for _part in (broker, topics, config):
+for _part in (broker, topics, config, generation.app):
     app.command(_part)
 
 
@@ -286,6 +287,7 @@ def table(
     totals: bool = False,
     changes: bool = False,
     lang: str | None = None,
+    generation: int | None = None,
 ) -> None:
     """Print a table, e.g. F06, as it is or as it was at a cut.
 
@@ -299,12 +301,13 @@ def table(
         totals: Add rows for groups of areas.
         changes: Show each change of a cell with its causes instead.
         lang: Language of titles and labels. Default: the convention's first.
+        generation: As this generation has it. Default: the current one.
     """
     from connectors.table_query import Question, Style
     from ops import table as feed
 
     question = Question(name, start, end, cut, detail, totals)
-    feed.main(question, Style(format, lang, feed.width()), changes, _settings())
+    feed.main(question, Style(format, lang, feed.width()), changes, _settings(), generation=generation)
 
 
 @app.command(group=PEOPLE)
@@ -394,11 +397,12 @@ def worker(agent: Literal["deduplicate", "reconcile", "aggregate"], /, *, member
 @app.command(show=False)
 def supervise() -> None:
     """Supervise the parts; `migex up` starts this in the background."""
+    from ops.generations.roster import Roster
     from ops.supervisor import Supervisor
 
     settings = _settings()
     _log(settings, "supervisor")
-    Supervisor(settings).run()
+    Supervisor(settings, crews=Roster(settings)).run()
 
 
 def _run(part: Callable[[Settings], None], name: str) -> None:
@@ -414,9 +418,9 @@ def _settings() -> Settings:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from ops.console import console
 
-    return Console(width=None if sys.stdout.isatty() else 160)  # a file has no width, and 80 would cut columns
+    return console()
 
 
 def _print(line: str) -> None:

@@ -269,7 +269,7 @@ def leaves(section: BaseModel, prefix: str = PREFIX) -> Iterator[tuple[str, Any,
 
 def with_free_ports(home: Path, nodes: int = 1, **others: Any) -> Settings:
     """Return settings for one more system on this machine: its own `home`, and ports that are free now."""
-    base = free_block(2 * nodes + 3 + len(_METRICS))
+    base = free_block(2 * nodes + 3 + 32)  # of the last 32, further workers and generations take some (ops.crews)
     http = base + 2 * nodes
     return Settings(
         home=home,

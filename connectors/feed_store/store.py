@@ -146,6 +146,11 @@ class FeedStore:
         with self._snapshot() as connection:
             return reading.tables(connection, self.generation)
 
+    def count(self, table: str) -> int:
+        """Return how many cells a table has at the latest cut."""
+        with self._snapshot() as connection:
+            return reading.count(connection, self.generation, table)
+
     def periods(self, table: str) -> tuple[str, str] | None:
         """Return the first and the last period of a table at the latest cut, or None when it has no cell."""
         with self._snapshot() as connection:

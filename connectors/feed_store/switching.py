@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select, update
 
-from connectors.feed_store.manifest import State
+from connectors.feed_store.manifest import Manifest, State
 from connectors.feed_store.tables import ACT, CUT, GENERATION, LEASE
 from schemas.errors import Reason, Refused, Unavailable
 
@@ -28,12 +28,14 @@ def switch(connection: Connection, number: int, accepted: str | None) -> dict[st
     """
     row = GENERATION.c
     before = current(connection)
-    state = connection.execute(select(row.state).where(row.number == number)).scalar_one_or_none()
-    if before is None or state != State.READY:
+    found = connection.execute(select(row.state, row.manifest).where(row.number == number)).one_or_none()
+    state = found.state if found else None
+    if before is None or found is None or state != State.READY:
         rule = f"Generation {number} is {state or 'not there'}; only one that is ready can be switched to."
         remedy = "`migex generation build` makes it ready."
         raise Refused((Reason("generation-state", "generation", rule, remedy),))
-    compared = _compared(connection, before, number)
+    begun = msgspec.json.decode(found.manifest, type=Manifest)
+    compared = _compared(connection, before, number, begun.speaks_from)
     if not accepted:
         _require_equal(compared, before, number)
     # The current one's writer renews its lease in each step: from here on none of its cuts comes in between.
@@ -50,13 +52,13 @@ def _newest(connection: Connection, number: int) -> int:
     return connection.execute(select(func.max(CUT.c.tick)).where(CUT.c.generation == number)).scalar() or 0
 
 
-def _compared(connection: Connection, one: int, other: int) -> dict[str, Any] | None:
-    """Return what the newest comparison of the two found; None: there was none."""
+def _compared(connection: Connection, one: int, other: int, since: int) -> dict[str, Any] | None:
+    """Return what the newest comparison of the two found; None: there was none, or only of cuts before `since`."""
     query = select(ACT.c.generation, ACT.c.detail).where(ACT.c.what == "compare", ACT.c.generation.in_((one, other)))
     found = None
     for generation, detail in connection.execute(query.order_by(ACT.c.number)):
         compared: dict[str, Any] = msgspec.json.decode(detail)
-        if {generation, compared["other"]} == {one, other}:
+        if {generation, compared["other"]} == {one, other} and compared["cut"] >= since:
             found = compared
     return found
 

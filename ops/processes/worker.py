@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
+from ops.crews import MEMBER_PORTS
+from ops.generations.rules import enrolled
 from ops.logs import config
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
@@ -42,7 +44,8 @@ SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 def run(settings: Settings, agent: str, member: int = 0) -> None:
     """Work as one agent until SIGTERM; `member` numbers the workers of one agent, from 0.
 
-    Raises Misconfigured for an unknown agent, and for a state or feed store of another cluster.
+    Raises Misconfigured for an unknown agent, for a state or feed store of another cluster, and for a generation that
+    nobody began or that counts otherwise than this program.
     """
     if agent not in SOURCES:
         raise Misconfigured("unknown-agent", f"There is no agent {agent!r}: choose one of {', '.join(SOURCES)}.")
@@ -61,6 +64,7 @@ class _Office:
         self._settings = settings
         self._agent = agent
         self._member = member
+        self._generation = enrolled(settings)
         self._convention = load(settings.convention)
         self._rules = Rules(self._convention, CodeLists.load(*self._convention.codelist_directories))
         self._topics = Topics.of(settings.generation, self._convention)
@@ -93,7 +97,7 @@ class _Office:
         @worker.app.task  # type: ignore[untyped-decorator]
         async def attend() -> None:
             self._rehearsal.listen()
-            async with state_server(self._registry, desk.answer, host, port + self._member * 16):
+            async with state_server(self._registry, desk.answer, host, port + self._member * MEMBER_PORTS):
                 await worker.stopped()
 
     def _open_store(self) -> FeedStore:
@@ -117,7 +121,7 @@ class _Office:
 
     def _deduplicate(self, number: int) -> Deduplicate:
         codes = {agency.id: code for code, agency in self._convention.agencies.items()}
-        return Deduplicate(number, self._topics.partitions("log"), codes)
+        return Deduplicate(number, self._topics.partitions("log"), codes, self._generation.manifest.speaks_from)
 
     def _reconcile(self, number: int) -> Reconcile:
         return Reconcile(number, self._topics.partitions("inbox"), self._rules)

@@ -52,7 +52,7 @@ def write(store: FeedStore, tick: int, table: str = "T", **cells: int) -> None:
 
 def second(store: FeedStore, *, ready: bool = True) -> FeedStore:
     """Begin a second generation that takes fewer steps to the same cells."""
-    store.generations.begin(2, RULES)
+    store.generations.begin(2, Manifest(1, "convention", "codelists", speaks_from=20, previous=1))
     built = store.at(2)
     write(built, 20, A=3)
     write(built, 30, C=5)
@@ -65,8 +65,8 @@ def states(store: FeedStore) -> dict[int, State]:
     return {each.number: each.state for each in store.generations.all()}
 
 
-def compared(store: FeedStore, different: int = 0) -> None:
-    store.generations.note("compare", 1, {"other": 2, "different": different})
+def compared(store: FeedStore, different: int = 0, cut: int = 30) -> None:
+    store.generations.note("compare", 1, {"other": 2, "cut": cut, "different": different})
 
 
 # --- beginning ---
@@ -190,6 +190,9 @@ def test_a_switch_needs_a_comparison_without_differences_or_a_reason(store: Feed
     second(store)
     with pytest.raises(Refused, match="generation-not-compared"):
         store.generations.switch(2)
+    compared(store, cut=10)  # of what was before it was begun
+    with pytest.raises(Refused, match="generation-not-compared"):
+        store.generations.switch(2)
     compared(store, 3)
     with pytest.raises(Refused, match="generation-differs"):
         store.generations.switch(2)
@@ -197,8 +200,8 @@ def test_a_switch_needs_a_comparison_without_differences_or_a_reason(store: Feed
     store.generations.switch(2, "The new universe.")
     (switched,) = [act for act in store.generations.acts(2) if act.what == "switch"]
     assert switched.detail["accepted"] == "The new universe."
-    assert switched.detail["compared"] == {"other": 2, "different": 3}
-    store.generations.note("compare", 2, {"other": 1, "different": 0})  # the other way round is the same
+    assert switched.detail["compared"] == {"other": 2, "cut": 30, "different": 3}
+    store.generations.note("compare", 2, {"other": 1, "cut": 30, "different": 0})  # the other way round is the same
     store.generations.switch(1)
 
 
