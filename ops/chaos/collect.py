@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -18,6 +18,8 @@ from schemas.errors import Broken
 TABLES = ("F01", "F06", "F11")
 _AT_ONCE = 150
 """Records of one question; the names of more would not fit into an address."""
+
+_TRIES = 15
 
 Bounds = Mapping[Account, Mapping[str, tuple[int, int]]]
 """What the books must say: least and most by entry."""
@@ -93,33 +95,41 @@ def _complete(books: Mapping[Account, Mapping[str, int]], bounds: Bounds) -> boo
     )
 
 
-async def fates(
-    http: httpx.AsyncClient, settings: Settings, records: Iterable[Record]
-) -> AsyncIterator[tuple[Record, dict[str, Any] | None]]:
-    """Yield what the workers say of each record, as `migex trace` does; raises Broken when one does not answer."""
-    batch: list[Record] = []
-    for record in records:
-        batch.append(record)
-        if len(batch) == _AT_ONCE:
-            for each in await _fates(http, settings, batch):
-                yield each
-            batch = []
-    if batch:
-        for each in await _fates(http, settings, batch):
-            yield each
+Fates = dict[Record, dict[str, Any] | None]
 
 
-async def _fates(
-    http: httpx.AsyncClient, settings: Settings, batch: list[Record]
-) -> list[tuple[Record, dict[str, Any] | None]]:
+async def fates(http: httpx.AsyncClient, settings: Settings, records: Iterable[Record], secs: float = 30.0) -> Fates:
+    """Return what the workers say of each record, as `migex trace` does; None: they never heard of it.
+
+    What a worker does not have may be about to come to it from another one: it is asked again for so long. Raises
+    Broken when a worker does not answer.
+    """
+    found: Fates = {}
+    missing = list(records)
+    end = time.monotonic() + secs
+    while missing:
+        for begin in range(0, len(missing), _AT_ONCE):
+            found.update(await _fates(http, settings, missing[begin : begin + _AT_ONCE]))
+        missing = [record for record in missing if _not_there(found[record])]
+        if time.monotonic() > end:
+            break
+        await asyncio.sleep(1.0 if missing else 0.0)
+    return found
+
+
+def _not_there(fate: Mapping[str, Any] | None) -> bool:
+    return fate is None or (fate["block"] and fate["standing"] is None)
+
+
+async def _fates(http: httpx.AsyncClient, settings: Settings, batch: list[Record]) -> Fates:
     names = {record: record_id(*record) for record in batch}
     known = await _ask(http, settings, "deduplicate", "records", names.values())
     spoken = [f"{fate['block']}-{name}" for name, fate in known.items() if fate["block"]]
     standings = await _ask(http, settings, "reconcile", "blocks", spoken)
     silent: dict[str, Any] = {"standing": None, "cells": []}
-    return [
-        (record, known[name] | standings.get(name, silent) if name in known else None) for record, name in names.items()
-    ]
+    return {
+        record: known[name] | standings.get(name, silent) if name in known else None for record, name in names.items()
+    }
 
 
 async def _ask(
@@ -129,8 +139,15 @@ async def _ask(
     if not listed:
         return {}
     host, port = settings.address(agent)
-    answer = await http.get(f"http://{host}:{port}/v1/state/{question}", params={"ids": listed}, timeout=60)
-    if not answer.is_success:
-        raise Broken("chaos-question", f"The {agent} worker answered {answer.status_code} to a question about records.")
-    found: dict[str, Any] = answer.json()
-    return found
+    url = f"http://{host}:{port}/v1/state/{question}"
+    for _ in range(_TRIES):
+        try:
+            answer = await http.get(url, params={"ids": listed}, timeout=60)
+        except httpx.TransportError:  # it is being started again
+            await asyncio.sleep(2.0)
+            continue
+        if answer.is_success:
+            found: dict[str, Any] = answer.json()
+            return found
+        await asyncio.sleep(2.0)
+    raise Broken("chaos-question", f"The {agent} worker does not answer questions about records.")

@@ -142,7 +142,7 @@ class Chaos:
         for account, counts in (await feed.books()).items():
             ledger.find_book(account, counts)
         records = [fate.record for fate in reckoned.fates()]
-        ledger.find_fates([pair async for pair in fates(http, self._house.settings, records)])
+        ledger.find_fates((await fates(http, self._house.settings, records)).items())
 
     def conclude(self, result: Result, course: Course) -> bool:
         """Print what differs and the last line, write the report, and return whether all is well."""

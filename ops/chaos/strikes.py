@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from random import Random
 
 from ops.chaos.house import House, fill, mount, unmount
@@ -92,8 +93,11 @@ class Strikes:
             self._miss(f"{strike.on} does not answer")
         victim = self._house.program(strike.on)
         pid = victim.pid()
-        (self._house.home / "run" / f"crash-at-{strike.on}-{pid}").write_text(strike.how)
+        order = self._order(strike, pid)
+        order.write_text(strike.how)
         victim.signal(signal.SIGUSR1)
+        if not await self._until(lambda: _gone(order), _CRASH_SECS):
+            self._miss(f"{strike.on} did not read its order")
         return pid
 
     async def _arm_next(self, strike: Strike, victim: PidFile) -> int | None:
@@ -102,21 +106,22 @@ class Strikes:
         order.write_text(strike.how)
         victim.signal(signal.SIGTERM)
 
-        async def read() -> bool:
-            return not order.exists()
-
-        if not await self._until(read):
+        if not await self._until(lambda: _gone(order)):
             self._miss(f"{strike.on} was not started again")
         return victim.pid()
+
+    def _order(self, strike: Strike, pid: int | None) -> Path:
+        return self._house.home / "run" / f"crash-at-{strike.on}-{pid}"
 
     async def _see_crash(self, strike: Strike, victim: PidFile, pid: int | None) -> None:
         async def gone() -> bool:
             return victim.pid() != pid
 
         self.kills[strike.on] += 1
-        if await self._until(gone, _CRASH_SECS):
+        if await self._until(gone, _CRASH_SECS) and not self._order(strike, pid).exists():
             self.points[strike.how.partition(":")[0]] += 1
             return
+        self._order(strike, pid).unlink(missing_ok=True)
         victim.signal(signal.SIGKILL)
         self._miss(f"{strike.on} did not come by {strike.how} and was killed elsewhere")
 
@@ -223,3 +228,7 @@ class Strikes:
     def _miss(self, what: str) -> None:
         self.skipped.append(what)
         self._say(f"          {what}")
+
+
+async def _gone(file: Path) -> bool:
+    return not file.exists()
