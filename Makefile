@@ -55,7 +55,7 @@ REPORTED := $(if $(REPORT),--report $(REPORT))
 bench: $(STAMP)  ## measured comparisons, ours with Kafka Streams' in the same run (ORIGINALS=1000000 ROUNDS=1 PROBES=2000 REPORT=FILE.md)
 	$(BIN)/python -m bench.door $(REPORTED)
 	$(BIN)/python -m bench.agents --takeover $(if $(ORIGINALS),--originals $(ORIGINALS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(REPORTED)
-	$(BIN)/python -m bench.delay $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
+	$(BIN)/python -m bench.delay --kills 10 $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
 	$(BIN)/python -m bench.rebuild $(REPORTED)
 	$(BIN)/python -m bench.profile $(REPORTED)
 

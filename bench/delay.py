@@ -1,10 +1,11 @@
 """Delay: from the door's answer for one event to an answer of the feed that counts it, under load.
 
-    python -m bench.delay [--probes 2000] [--rate EVENTS_A_SECOND] [--kills SECS] [--report FILE] [--home DIR]
+    python -m bench.delay [--probes 2000] [--rate EVENTS_A_SECOND] [--kills SECS] [--report FILE]
 
 A whole system is started with its default settings. Without `--rate` its speed is measured first, from the HTTP door
 to the feed, and the load is half of that. Each probe is a crossing that is alone in its cell, sent by itself; the feed
-is asked about twenty times a second. `--kills` kills a worker of each agent in turn, one every so many seconds.
+is asked about twenty times a second. With `--kills` all is measured once more while workers of the agents are killed
+in turn, one every so many seconds.
 """
 
 from __future__ import annotations
@@ -48,22 +49,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--home", type=Path)
     asked(options)
     chosen = options.parse_args(argv)
+    sheet = Sheet(chosen.report)
     with running(chosen.home) as settings:
         speed = None if chosen.rate else asyncio.run(whole_path(settings, chosen.warm))
         rate = chosen.rate or (speed or 0) / 2
-        with loaded(settings, rate) as load_:
-            kills, probes = asyncio.run(Probing(settings).all(chosen.probes, chosen.kills))
-            accepted = load_.stop()
-        topics = Topics.of(settings.generation, load(settings.convention))
-        stages = asyncio.run(passages(settings.broker.bootstrap, topics))
+        sheet.add(measured(settings, range(chosen.probes), rate, speed))
+        if chosen.kills:
+            again = range(chosen.probes, 2 * chosen.probes)
+            sheet.add(measured(settings, again, rate, speed, chosen.kills))
+
+
+def measured(
+    settings: Settings, numbers: range, rate: float, speed: float | None = None, kill_secs: float | None = None
+) -> Table:
+    """Return the delays of the probes with these numbers under a load; `speed` is what the load is half of."""
+    with loaded(settings, rate) as load_:
+        kills, probes = asyncio.run(Probing(settings, numbers.start).all(len(numbers), kill_secs))
+        accepted = load_.stop()
+    topics = Topics.of(settings.generation, load(settings.convention))
+    stages = asyncio.run(passages(settings.broker.bootstrap, topics))
+    half = f", half of the {speed:,.0f}/s from door to feed that were measured first" if speed else ""
     notes = [
         f"{len(probes):,} probes by HTTP, each alone in its cell; the feed asked every {ASK_EVERY_SECS * 1000:.0f} ms",
-        f"load {accepted:,.0f} events/s beside them"
-        + (f", half of the {speed:,.0f}/s from door to feed that were measured first" if speed else ""),
-        f"ticks every {settings.tick_secs:.0f} s; {len(kills)} kills of workers"
-        + (f": {', '.join(kills)}" if kills else ""),
+        f"load {accepted:,.0f} events/s beside them{half}; ticks every {settings.tick_secs:.0f} s",
     ]
-    Sheet(chosen.report).add(delays(probes, stages, notes))
+    if kill_secs:
+        notes.append(f"{len(kills)} workers killed, one every {kill_secs:.0f} s: {', '.join(kills)}")
+    return delays(probes, stages, notes)
 
 
 @contextmanager

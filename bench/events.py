@@ -16,7 +16,7 @@ from schemas.contracts import FAMILIES
 CROSSING = FAMILIES["border.crossing"]
 AGENCY = "gpk"
 CROSSINGS_A_PERSON = 5
-PROBES_A_MONTH = 50
+PROBES_A_MONTH = 100
 """So that the part of the table that is asked for stays small."""
 
 _FIRST_YEAR = 1995

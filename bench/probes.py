@@ -44,8 +44,10 @@ class Probe:
 class Probing:
     """The probes of one run: sends them, and asks the feed for them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, first: int = 0) -> None:
+        """`first` is the number of the first probe; a number is used once in a system."""
         self._settings = settings
+        self._first = first
         self._crossings = crossings(settings)
         self._waiting: dict[Cell, Probe] = {}
         self._sent_all = False
@@ -70,7 +72,7 @@ class Probing:
         async with asyncio.TaskGroup() as tasks:
             for number, probe in enumerate(probes):
                 await asyncio.sleep(began + number / A_SECOND - time.monotonic())
-                cell, event = self._crossings.probe(number)
+                cell, event = self._crossings.probe(self._first + number)
                 self._waiting[cell] = probe
                 tasks.create_task(self._deliver(http, url, headers, event, probe))
         self._sent_all = True
