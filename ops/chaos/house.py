@@ -154,6 +154,10 @@ class House:
         second.start(dies_at)
         return second
 
+    async def published(self, agent: str) -> bool:
+        """Return whether there is a checkpoint of an agent to begin with."""
+        return any(self.settings.checkpoints_directory.glob(f"g*/{agent}/p*/*/manifest.json"))
+
     async def answers(self, name: str) -> bool:
         """Return whether a process of the system answers."""
         return await asyncio.to_thread(status.get, *self.settings.address(name), "/health") is not None

@@ -133,7 +133,7 @@ def _points(chance: Random, *, taking_over: bool = False) -> Iterator[tuple[str,
     ]
     while True:
         for name, point in chance.sample(pairs, len(pairs)):
-            yield name, f"{point}:{chance.randint(1, 3)}"
+            yield name, f"{point}:{chance.randint(1, 2 if taking_over else 3)}"
 
 
 def _visits(chance: Random, kills: int) -> Iterator[list[Strike]]:

@@ -135,18 +135,23 @@ class Strikes:
 
     async def _join(self, strike: Strike) -> None:
         """Add a second worker and wait until it has partitions."""
+        if strike.how.startswith("restore") and not await self._until(lambda: self._house.published(strike.on)):
+            self._miss(f"no checkpoint of {strike.on} was published")
         second = self._house.join(strike.on, strike.how)
 
         async def came() -> bool:
-            return bool(await self._house.partitions(strike.on, second=True)) and second.restarts >= bool(strike.how)
+            return bool(await self._house.partitions(strike.on, second=True))
 
+        if await self._until(lambda: _true(bool(second.restarts)) if strike.how else came()):
+            self.points.update([strike.how.partition(":")[0]] if strike.how else [])
+        elif strike.how:
+            second.file.signal(signal.SIGKILL)
+            self._miss(f"the second {strike.on} did not come by {strike.how} and was killed elsewhere")
+        self.kills.update([f"second {strike.on}"] if strike.how else [])
         if await self._until(came):
             self.takeovers += 1
         else:
             self._miss(f"the second {strike.on} got no partitions")
-        if second.restarts and strike.how:
-            self.kills[f"second {strike.on}"] += 1
-            self.points[strike.how.partition(":")[0]] += 1
 
     async def _leave(self, strike: Strike) -> None:
         """Remove the second worker and wait until the first one has all partitions again."""
@@ -232,3 +237,7 @@ class Strikes:
 
 async def _gone(file: Path) -> bool:
     return not file.exists()
+
+
+async def _true(value: bool) -> bool:
+    return value

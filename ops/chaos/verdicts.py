@@ -10,7 +10,8 @@ import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.chaos.ledger import Told
-from ops.chaos.senders import Message, digest
+from ops.chaos.over_http import Event
+from ops.chaos.senders import digest
 from streams.topics import Topics, TopicSpec
 
 Place = tuple[str, int, int]
@@ -26,9 +27,7 @@ class Heard(NamedTuple):
     vanished: int  # messages that Kafka acknowledged and does not have
 
 
-async def hear(
-    bootstrap: str, topics: Topics, sent: Mapping[bytes, Message], acknowledged: Mapping[bytes, int]
-) -> Heard:
+async def hear(bootstrap: str, topics: Topics, sent: Mapping[bytes, Event], acknowledged: Mapping[bytes, int]) -> Heard:
     """Read all messages of the agencies' topics and all verdicts."""
     own = topics.agency_topics()
     answers: dict[Place, Mapping[str, Any]] = {}
