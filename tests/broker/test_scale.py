@@ -28,7 +28,7 @@ class Fleet:
         self.members: list[Member] = [(first, 0), (second, 0), (second, 1), (first, 1)]
         self.chance = chance
 
-    async def work_with(self, count: int, secs: float = 60.0) -> None:
+    async def work_with(self, count: int, secs: float = 180.0) -> None:
         """Start or end workers until there are so many; return when they share all partitions and each has some."""
         for agent in SHARED:
             for number, (host, member) in enumerate(self.members):

@@ -167,7 +167,7 @@ class Agents:
     def log(self) -> str:
         return "\n".join(f"== {p.name}\n{p.read_text()[-3000:]}" for p in self.settings.home.glob("*.log"))
 
-    async def until(self, true: Callable[[], object], secs: float = 60.0) -> None:
+    async def until(self, true: Callable[[], object], secs: float = 120.0) -> None:
         end = time.monotonic() + secs
         while not true():
             died = {n: p.returncode for n, p in self.processes.items() if p.poll() is not None}
@@ -202,7 +202,7 @@ async def agents(inbox: Inbox, home: Path, **settings: Any) -> AsyncIterator[Age
         made.end()
 
 
-async def compare(made: Agents, inbox: Inbox, secs: float = 60.0) -> None:
+async def compare(made: Agents, inbox: Inbox, secs: float = 120.0) -> None:
     """Wait for the last tick's cut, then compare every cell of every cut."""
     store = FeedStore(made.settings.feed_url, made.settings.generation)
     try:
@@ -220,7 +220,7 @@ async def compare(made: Agents, inbox: Inbox, secs: float = 60.0) -> None:
         store.close()
 
 
-async def share(made: Agents, inbox: Inbox, chance: random.Random, secs: float = 60.0) -> None:
+async def share(made: Agents, inbox: Inbox, chance: random.Random, secs: float = 120.0) -> None:
     """Let two reconcile workers work until each has partitions, and both together all of them."""
     end = time.monotonic() + secs
     while not (made.lag(0) and made.lag(1) and len(made.lag(0)) + len(made.lag(1)) == PARTITIONS):
