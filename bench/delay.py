@@ -75,7 +75,7 @@ def measured(
     ]
     if kill_secs:
         notes.append(f"{len(kills)} workers killed, one every {kill_secs:.0f} s: {', '.join(kills)}")
-    return delays(probes, stages, notes)
+    return delays(probes, stages, notes, "Delay while workers are killed" if kill_secs else "Delay")
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def _background(settings: Settings, *options: str) -> psutil.Popen:
     return sender
 
 
-def delays(probes: Sequence[Probe], stages: Mapping[int, Passage], notes: Sequence[str]) -> Table:
+def delays(probes: Sequence[Probe], stages: Mapping[int, Passage], notes: Sequence[str], title: str = "Delay") -> Table:
     """Return the distribution of the delay and of its parts, in seconds."""
     rows: list[Sequence[Value]] = [("the whole delay", *_quantiles([probe.delay for probe in probes]))]
     known = [(probe, stages[probe.tick]) for probe in probes if probe.tick in stages]
@@ -159,7 +159,7 @@ def delays(probes: Sequence[Probe], stages: Mapping[int, Passage], notes: Sequen
     }
     rows += [(f"  {name}", *_quantiles(values)) for name, values in parts.items()]
     rows.append(("goal", *GOALS))
-    return Table("Delay from the door's answer to the feed's, seconds", ("", "p50", "p90", "p99", "max"), rows, notes)
+    return Table(f"{title}: from the door's answer to the feed's, s", ("", "p50", "p90", "p99", "max"), rows, notes)
 
 
 def _quantiles(values: Sequence[float]) -> list[Value]:
