@@ -6,10 +6,11 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,11 +50,11 @@ class Course:
     """How a run went."""
 
     heard: Heard | None = None
+    answered: bool = True
     settled: bool = False
     longest_stall_secs: float = 0.0
     secs: float = 0.0  # from the first event sent to the last strike
     settle_secs: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def main(orders: Orders, settings: Settings) -> int:
     strikes = plan(orders.seed, orders.kills, orders.nodes)
     for strike in strikes:
         console.print(f"  {strike}", highlight=False, soft_wrap=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is taken down then, too
     chaos = Chaos(orders, settings, console)
     result, course = asyncio.run(chaos.run(strikes))
     return 0 if chaos.conclude(result, course) else 1
@@ -123,6 +125,9 @@ class Chaos:
             course.secs = time.monotonic() - began
             enough.set()
             await asyncio.wait_for(sending, ANSWER_SECS)
+        except TimeoutError:
+            course.answered = False
+            self._say(f"some senders had no answer within {ANSWER_SECS:.0f} s")
         finally:
             watching.cancel()
             sending.cancel()
@@ -165,7 +170,7 @@ class Chaos:
             highlight=False,
             soft_wrap=True,
         )
-        return result.exact and course.settled
+        return result.exact and course.answered and course.settled
 
     def _figures(self, result: Result, course: Course) -> dict[str, Any]:
         strikes, orders = self._strikes, self._orders
@@ -185,6 +190,7 @@ class Chaos:
             "cells": result.cells,
             "lost": result.lost,
             "double": result.double,
+            "answered": course.answered,
             "settled": course.settled,
             "secs": round(course.secs, 1),
             "settle_secs": round(course.settle_secs, 1),
