@@ -201,8 +201,9 @@ def topics_apply() -> None:
     from ops import topics as cluster
 
     settings = _settings()
-    for change in asyncio.run(cluster.apply(settings.broker.bootstrap, _topics(settings))):
-        _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
+    for wanted in _topics(settings):
+        for change in asyncio.run(cluster.apply(settings.broker.bootstrap, wanted)):
+            _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
 
 
 @topics.command(name="diff")
@@ -213,7 +214,8 @@ def topics_diff() -> int:
     from ops import topics as cluster
 
     settings = _settings()
-    found = asyncio.run(cluster.diff(settings.broker.bootstrap, _topics(settings)))
+    differences = [asyncio.run(cluster.diff(settings.broker.bootstrap, wanted)) for wanted in _topics(settings)]
+    found = list(dict.fromkeys(difference for each in differences for difference in each))
     for difference in found:
         _console().print(str(difference), soft_wrap=True)
     return 1 if found else 0
@@ -433,11 +435,13 @@ def _log(settings: Settings, name: str) -> None:
     logs.set_up(settings.logs.level, process=name)
 
 
-def _topics(settings: Settings) -> Topics:
+def _topics(settings: Settings) -> list[Topics]:
+    """Return the topics of each generation that workers work for."""
+    from ops.generations.roster import Roster
     from schemas.conventions import load
     from streams.topics import Topics
 
-    return Topics.of(settings.generation, load(settings.convention))
+    return [Topics.of(number, load(settings.convention)) for number in Roster(settings).numbers()]
 
 
 def _show_status(settings: Settings, console: Console) -> int:
