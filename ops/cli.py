@@ -328,6 +328,37 @@ def replay(*files: Path, agency: str | None = None, family: str | None = None, t
 
 
 @app.command(group=PEOPLE)
+def rebuild(
+    *,
+    source: Annotated[Literal["topic", "archive"], Parameter(name="--from")] = "topic",
+    archive: Path | None = None,
+    table: str = "F06",
+    cut: str | None = None,
+    compare: bool = False,
+    on_disk: bool = False,
+    cores: int | None = None,
+) -> int:
+    """Count everything anew from the inbox, without workers and with all cores, and print a table.
+
+    Args:
+        source: topic: the archive, then what the topic holds beyond it; archive: the archive alone, without Kafka.
+        archive: Directory of the archive. Default: MIGEX_ARCHIVE__DIRECTORY.
+        table: Id of the table to print.
+        cut: The cut to stop at: an instant such as 2024-05-01T12:00:00Z. Default: the last complete one.
+        compare: Compare every cell with the feed's at the same cut. Exit status 1 if one differs.
+        on_disk: Keep state in RocksDB instead of memory: for more than some million records.
+        cores: Processes. Default: one a core.
+    """
+    from connectors.table_query import instant_of
+    from ops import rebuild as anew
+
+    settings = _settings()
+    directory = archive or settings.archive_directory
+    offline = source == "archive"
+    return anew.main(anew.Wishes(directory, offline, table, instant_of(cut), compare, on_disk, cores), settings)
+
+
+@app.command(group=PEOPLE)
 def demo(*, ports: str | None = None, scale: float = 1.0, seed: int = 1, keep: bool = False) -> int | None:
     """Publish a real table's crossings with faults, kill workers meanwhile, and compare the figures.
 
@@ -389,7 +420,7 @@ def worker(agent: Literal["deduplicate", "reconcile", "aggregate"], /, *, member
 
     Args:
         agent: Which one.
-        member: Number of this worker among those of its agent, from 0.
+        member: Number of this worker among those of its agent on this host, from 0. Hosts differ in MIGEX_HOST.
     """
     from ops.processes import worker as part
 
