@@ -49,6 +49,16 @@ async def test_each_process_as_it_is(settings: Settings) -> None:
     assert found["feed"].error == "migex: port-taken: Port 1."
 
 
+def test_workers_of_further_generations_are_shown_beside_the_others(tmp_path: Path) -> None:
+    made = with_free_ports(tmp_path)
+    for name, port in (("reconcile.g2", 4001), ("reconcile.g2-1", 4002)):
+        write_json(tmp_path / "run" / f"{name}.json", {"pid": None, "state": "waiting", "port": port})
+    found = {row.name: (row.state, row.address) for row in status.rows(made)}
+    assert "reconcile" not in found  # no worker of that name is noted
+    assert found["reconcile.g2-1"] == ("waiting", "http://127.0.0.1:4002")
+    assert found["aggregate"][0] == "down"
+
+
 async def test_it_reads_as_a_table(settings: Settings) -> None:
     rows = await anyio.to_thread.run_sync(status.rows, settings)
     text = io.StringIO()

@@ -32,6 +32,27 @@ supervisor.Supervisor(Settings(home=home), argv, patience).run()
 """
 
 
+MUSTER = """
+import json, sys
+from pathlib import Path
+from ops import supervisor
+from ops.crews import Program
+from ops.settings import Settings
+supervisor.GRACE_SECS, supervisor._ASK_EVERY_SECS = 1.0, 0.1
+settings = Settings(home=Path(sys.argv[1]))
+
+def crews():
+    file = settings.home / "wanted"
+    if not file.exists():
+        return None
+    stay = "import time; print('here', flush=True); time.sleep(60)"
+    return {n: Program([sys.executable, "-c", stay], settings, {"generation": 2}) for n in file.read_text().split()}
+
+patience = supervisor.Patience(first_secs=0.05, longest_secs=0.2, quick_secs=5.0, deaths=30)
+supervisor.Supervisor(settings, {}, patience, crews=crews).run()
+"""
+
+
 class System:
     """A supervisor in a process of its own, over small programs."""
 
@@ -48,6 +69,13 @@ class System:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def muster(self, *names: str) -> None:
+        """Say which workers are wanted, and start a supervisor that asks for them."""
+        (self.home / "draft").write_text(" ".join(names))
+        (self.home / "draft").replace(self.home / "wanted")
+        if self.supervisor is None:
+            self.supervisor = subprocess.Popen([sys.executable, "-c", MUSTER, str(self.home)])
 
     def noted(self, name: str) -> dict[str, object]:
         return read_json(self.home / "run" / f"{name}.json")
@@ -144,6 +172,29 @@ def test_a_new_supervisor_ends_what_was_left(system: System) -> None:
     system.start(feed=STAY)
     assert left.wait(10) == -signal.SIGTERM
     until(lambda: system.pid("feed") not in {None, left.pid})
+
+
+def test_workers_come_and_go_as_they_are_wanted_and_the_others_stay(system: System) -> None:
+    system.muster("reconcile")
+    until(lambda: system.pid("reconcile"))
+    first = system.pid("reconcile")
+    system.muster("reconcile", "reconcile.g2", "reconcile.g2-1")
+    until(lambda: system.pid("reconcile.g2") and system.pid("reconcile.g2-1"))
+    killed = system.pid("reconcile.g2")
+    assert killed
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: system.pid("reconcile.g2") not in {None, killed})
+    assert system.noted("reconcile.g2")["generation"] == 2
+    second = system.pid("reconcile.g2-1")
+    assert second
+    system.muster("reconcile", "reconcile.g2")
+    until(lambda: not alive(second) and system.pid("reconcile.g2-1") is None)
+    (system.home / "wanted").unlink()  # nobody can say
+    time.sleep(0.5)
+    assert system.pid("reconcile") == first
+    assert system.pid("reconcile.g2")
+    system.end()
+    assert list(system.home.joinpath("run").glob("*.json")) == []
 
 
 def test_a_number_that_another_program_got_is_left_alone(tmp_path: Path) -> None:
