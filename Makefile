@@ -35,7 +35,7 @@ test: $(STAMP)  ## every test that takes seconds, on a real Kafka too (under 15 
 
 long: $(STAMP)  ## what takes minutes or hours: large random histories, repeated kills, 200 kills of everything
 	$(BIN)/python -m pytest -m long --timeout 3600
-	$(BIN)/migex chaos --kills 200 --seed $(or $(SEED),1) $(if $(REPORT),--report $(REPORT))
+	$(BIN)/migex chaos --kills 200 --seed $(or $(SEED),1) --rate 200 $(if $(REPORT),--report $(REPORT))
 
 check: $(STAMP) fresh  ## style, types, layers, generated files, containers, alert rules
 	$(BIN)/ruff check .

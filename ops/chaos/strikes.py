@@ -81,6 +81,7 @@ class Strikes:
             await asyncio.sleep(self._chance.uniform(0.005, 0.3))
         else:
             await asyncio.sleep(strike.secs)
+        await self._up(victim, strike.on)  # it may have ended by itself, cut off from Kafka
         victim.signal(signal.SIGKILL)
         self.kills[strike.on] += 1
 
@@ -117,12 +118,12 @@ class Strikes:
     def _order(self, strike: Strike, pid: int | None) -> Path:
         return self._house.home / "run" / f"crash-at-{strike.on}-{pid}"
 
-    async def _see_crash(self, strike: Strike, victim: PidFile, pid: int | None) -> None:
+    async def _see_crash(self, strike: Strike, victim: PidFile, pid: int | None, secs: float = _CRASH_SECS) -> None:
         async def gone() -> bool:
             return victim.pid() != pid
 
         self.kills[strike.on] += 1
-        if await self._until(gone, _CRASH_SECS) and not self._order(strike, pid).exists():
+        if await self._until(gone, secs) and not self._order(strike, pid).exists():
             self.points[strike.how.partition(":")[0]] += 1
             return
         self._order(strike, pid).unlink(missing_ok=True)
@@ -164,7 +165,7 @@ class Strikes:
         await second.stop(signal.SIGKILL if strike.kind == Kind.LOSE else signal.SIGTERM)
         unmount(second.settings.state)
         if strike.how:
-            await self._see_crash(strike, first, pid)
+            await self._see_crash(strike, first, pid, PATIENCE_SECS)
 
         async def whole() -> bool:
             return await self._house.partitions(strike.on) == self._house.total(strike.on)
