@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 GENERATED := schemas/events docs ARCHITECTURE.md ops/grafana ops/prometheus
 
-.PHONY: help demo test long check fresh bench up down generate lock clean
+.PHONY: help demo chaos test long check fresh bench up down generate lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,16 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)  ## publish real crossings, kill workers meanwhile, compare the table with the published one (KEEP=1: leave it running)
 	$(BIN)/migex demo $(if $(KEEP),--keep)
 
+chaos: $(STAMP)  ## publish while everything is killed, hangs or is cut off, and count again (KILLS=20 SEED=1 NODES=1|3 MINUTES= REPORT=FILE)
+	$(BIN)/migex chaos --kills $(or $(KILLS),20) --seed $(or $(SEED),1) --nodes $(or $(NODES),1) \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(REPORT),--report $(REPORT))
+
 test: $(STAMP)  ## every test that takes seconds, on a real Kafka too (under 15 minutes)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m 'not long'
 
-long: $(STAMP)  ## the tests that take minutes: repeated kills, large random histories
+long: $(STAMP)  ## what takes minutes or hours: large random histories, repeated kills, 200 kills of everything
 	$(BIN)/python -m pytest -m long --timeout 3600
+	$(BIN)/migex chaos --kills 200 --seed $(or $(SEED),1) $(if $(REPORT),--report $(REPORT))
 
 check: $(STAMP) fresh  ## style, types, layers, generated files, containers, alert rules
 	$(BIN)/ruff check .
@@ -46,9 +51,13 @@ check: $(STAMP) fresh  ## style, types, layers, generated files, containers, ale
 	  echo 'promtool is not installed (Debian: prometheus): alert rules were not tried'; \
 	fi
 
-bench: $(STAMP)  ## measured comparisons: the doors against plain encoding, the three agents on a loaded inbox (ORIGINALS=1000000)
-	$(BIN)/python -m bench.door
-	$(BIN)/python -m bench.agents $(if $(ORIGINALS),--originals $(ORIGINALS))
+REPORTED := $(if $(REPORT),--report $(REPORT))
+bench: $(STAMP)  ## measured comparisons, ours with Kafka Streams' in the same run (ORIGINALS=1000000 ROUNDS=1 PROBES=2000 REPORT=FILE.md)
+	$(BIN)/python -m bench.door $(REPORTED)
+	$(BIN)/python -m bench.agents --takeover $(if $(ORIGINALS),--originals $(ORIGINALS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(REPORTED)
+	$(BIN)/python -m bench.delay --kills 10 $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
+	$(BIN)/python -m bench.rebuild $(REPORTED)
+	$(BIN)/python -m bench.profile $(REPORTED)
 
 up: $(STAMP)  ## start the whole system on this machine, and show it
 	$(BIN)/migex up

@@ -1,157 +1,130 @@
-"""The three agents together on a loaded inbox: records a second, and the time and memory of each process.
+"""The three agents on a loaded inbox, beside Kafka Streams on as many records, on the same broker in the same run.
 
-    python -m bench.agents [--originals 1000000] [--reconcilers 2] [--home DIR]
+    python -m bench.agents [--originals 1000000] [--rounds 2] [--reconcilers 2] [--no-peer] [--takeover]
+                           [--report FILE] [--home DIR]
 
-Starts a broker on free loopback ports, loads the inbox, then starts a worker of each agent (of reconcile as many as
-asked for) and waits until every cell is in the feed store. The reference in the same run is the same folds in memory,
-in one process.
+Rounds alternate: ours, theirs, ours. Both are counted from their first record to their last cell, with start-up apart.
+The reference in the same run is the same folds in memory, in one process.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import sys
-import tempfile
-import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import psutil
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-
-from bench.load import frames
-from connectors.feed_store.store import FeedStore
-from ops.broker import Broker
-from ops.settings import Settings, with_free_ports
-from ops.topics import apply
-from schemas.codelists import CodeLists
-from schemas.conventions import load
-from schemas.frame import encode, tick_frame
-from streams.books import TABLE as BOOKS
-from streams.dataflows.definition import Rules
-from streams.replay import Replay
-from streams.topics import Topics
-
-TICKS = 10
-"""Cuts in the loaded inbox: one each tenth of it."""
+from bench import ours, peer, rebuild, takeover
+from bench.arena import Arena, arena, fill
+from bench.peer import Peer, Warm
+from bench.rounds import BROKER, Round, middle, ratio
+from bench.sheet import Sheet, Table, Value, asked
+from ops.processes import AGENTS
 
 
-async def fill(settings: Settings, topics: Topics, originals: int) -> tuple[int, int]:
-    """Write the inbox and return the number of records and the last tick."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.broker.bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=10,
-        max_request_size=4 << 20,
-        max_batch_size=1 << 20,
-    )
-    partitions, name = topics.partitions("inbox"), topics.name("inbox")
-    start, records, tick = int(time.time()) - 1000, 0, 0
-    async with producer:
-        for where, count, value in frames(originals, partitions):
-            await producer.send(name, value, partition=where)
-            records += count
-            if records > (tick + 1) * originals * 1.13 / TICKS:
-                tick += 1
-                for partition in range(partitions):
-                    await producer.send(name, encode(tick_frame(start + tick)), partition=partition)
-        for partition in range(partitions):
-            await producer.send(name, encode(tick_frame(start + tick + 1)), partition=partition)
-        await producer.flush()
-    return records, start + tick + 1
-
-
-def in_memory(settings: Settings, originals: int) -> float:
-    """Return records a second of the same folds in memory, over a tenth of the input."""
-    convention = load(settings.convention)
-    replay = Replay(Rules(convention, CodeLists.load(*convention.codelist_directories)))
-    records = 0
-    for where, count, value in frames(originals, 8):
-        replay.inbox.append(where, value)
-        records += count
-    for partition in range(8):
-        replay.inbox.append(partition, encode(tick_frame(1000)))
-    began = time.perf_counter()
-    replay.run()
-    return records / (time.perf_counter() - began)
-
-
-def main() -> None:
-    """Run the benchmark and print its table."""
-    options = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark and print its tables."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--originals", type=int, default=1_000_000)
+    options.add_argument("--rounds", type=int, default=1, help="of each engine; the medians are shown")
     options.add_argument("--reconcilers", type=int, default=2, help="workers of reconcile, the costliest agent")
+    options.add_argument("--no-peer", action="store_true", help="ours alone")
+    options.add_argument("--takeover", action="store_true", help="then kill workers, see bench.takeover")
     options.add_argument("--home", type=Path)
-    chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = with_free_ports(chosen.home or Path(scratch))
-        topics = Topics.of(settings.generation, load(settings.convention))
-        reference = in_memory(settings, max(10_000, chosen.originals // 10))
-        broker = Broker(settings.home, 1, settings.broker.port)
-        broker.up()
-        try:
-            asyncio.run(apply(settings.broker.bootstrap, topics))
-            records, last = asyncio.run(fill(settings, topics, chosen.originals))
-            print(f"inbox loaded: {records:,} records of {chosen.originals:,} originals")
-            _measure(settings, (records, last), reference, broker, chosen.reconcilers)
-        finally:
-            broker.down()
+    asked(options)
+    chosen = options.parse_args(argv)
+    sheet = Sheet(chosen.report)
+    with arena(chosen.home) as place:
+        memory = rebuild.in_memory(place.settings.convention, max(10_000, chosen.originals // 10))
+        loaded = asyncio.run(fill(place.settings.broker.bootstrap, place.topics(), chosen.originals))
+        print(f"inbox loaded: {loaded.records:,} records of {chosen.originals:,} originals", flush=True)
+        other = None if chosen.no_peer else _peer(place, loaded.records)
+        mine: list[Round] = []
+        theirs: list[tuple[Round, Warm]] = []
+        for number in range(1, chosen.rounds + 1):
+            mine.append(ours.run(place, loaded, number, chosen.reconcilers))
+            if other is not None:
+                scratch = place.settings.home / f"peer-{number}"
+                theirs.append(peer.run(other, place.settings.broker.bootstrap, place.java, scratch))
+        sheet.add(engines(mine, theirs, memory))
+        sheet.add(memory_over_time([mine[-1], *(round_ for round_, _ in theirs[-1:])]))
+        if chosen.takeover:
+            for table in takeover.measured(place, chosen.rounds, loaded):
+                sheet.add(table)
 
 
-def _measure(settings: Settings, loaded: tuple[int, int], reference: float, broker: Broker, reconcilers: int) -> None:
-    records, last = loaded
-    environment = {**os.environ, **settings.environment()}
-    java = psutil.Process(next(node.pid for node in broker.status() if node.pid))
-    before = sum(java.cpu_times()[:2])
-    started = time.perf_counter()
-    program = [sys.executable, "-m", "ops.cli", "worker"]
-    crew = [("deduplicate", 0), *(("reconcile", member) for member in range(reconcilers)), ("aggregate", 0)]
-    workers = {
-        f"{agent} {member}": psutil.Popen([*program, agent, "--member", str(member)], env=environment)
-        for agent, member in crew
-    }
-    peaks = dict.fromkeys(workers, 0)
-    try:
-        store = FeedStore(settings.feed_url, settings.generation)
-        asyncio.run(_until_folding(settings))
-        began = time.perf_counter()
-        while (cut := store.latest_cut()) is None or cut.tick < last:
-            for agent, worker in workers.items():
-                if worker.poll() is not None:
-                    sys.exit(f"{agent} ended with {worker.returncode}")
-                peaks[agent] = max(peaks[agent], worker.memory_info().rss)
-            time.sleep(0.2)
-        wall = time.perf_counter() - began
-        spent = {agent: sum(worker.cpu_times()[:2]) for agent, worker in workers.items()}
-        broker_cpu = sum(java.cpu_times()[:2]) - before
-        rate = records / wall
-        print(
-            f"{'all agents on Kafka':24} {rate:10,.0f} records/s   {wall:.1f} s, after {began - started:.1f} s of start"
-        )
-        print(f"{'same folds in memory':24} {reference:10,.0f} records/s   one process; ratio {rate / reference:.2f}")
-        for agent, seconds in spent.items():
-            cost = seconds / records * 1e6
-            print(f"{agent:24} {cost:10.1f} µs CPU/record, start included; peak {peaks[agent] / 1e6:,.0f} MB")
-        print(f"{'broker':24} {broker_cpu / records * 1e6:10.1f} µs CPU/record")
-        print(f"{'sum':24} {(sum(spent.values()) + broker_cpu) / records * 1e6:10.1f} µs CPU/record")
-        current = sum(cell.measures[0] for cell in store.cells(BOOKS) if "current" in cell.codes)
-        counted = sum(cell.measures[0] for cell in store.cells("F06"))
-        print(f"current records {current:,}, crossings counted {counted:,} (a chance pair within ten minutes is one)")
-    finally:
-        for worker in workers.values():
-            if worker.poll() is None:
-                worker.kill()
+def _peer(place: Arena, records: int) -> Peer:
+    other = peer.load(place.settings.broker.bootstrap, peer.built(place.settings.cache), records)
+    print(f"{peer.ENGINE}' topic loaded: {other.records:,} records of {other.unique:,} events", flush=True)
+    return other
 
 
-async def _until_folding(settings: Settings) -> None:
-    """Return when the first frame is in the log: from here on records are counted, as for the peers."""
-    log = Topics.of(settings.generation, load(settings.convention))["log"]
-    partitions = [TopicPartition(log.name, number) for number in range(log.partitions)]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.broker.bootstrap) as consumer:
-        while not any((await consumer.end_offsets(partitions)).values()):  # noqa: ASYNC110 - another process makes it true
-            await asyncio.sleep(0.05)
+def engines(mine: Sequence[Round], theirs: Sequence[tuple[Round, Warm]], memory: float) -> Table:
+    """Return the comparison: medians of the rounds, and ours as a multiple of theirs."""
+    others = [round_ for round_, _ in theirs]
+    columns = ("engine", "records/s", "a CPU-second", "with broker", *AGENTS, "JVM", "broker", "peak MB")
+    rows = [_row(mine)]
+    notes = [
+        f"{mine[0].records:,} records each; medians of {len(mine)} rounds; start-up apart; µs CPU a record by process",
+        f"records/s, round by round: {_each(mine)}",
+        f"the same folds in memory, one process: {memory:,.0f} records/s; on Kafka {_rate(mine) / memory:.2f} of it",
+        "ours: the books balance with what was sent, record by record",
+    ]
+    if theirs:
+        rows += [_row(others), _ratios(mine, others)]
+        notes[2:2] = _about(theirs)
+    return Table("The three agents on Kafka", columns, rows, notes)
+
+
+def _about(theirs: Sequence[tuple[Round, Warm]]) -> list[str]:
+    warm = theirs[-1][1]
+    return [
+        f"{peer.ENGINE} ({peer.GUARANTEE}, heap {peer.HEAP}): {_each([r for r, _ in theirs])}; every cell right",
+        f"its second half, with the JIT warm: {warm.rate:,.0f} records/s, {warm.cpu_rate:,.0f} a CPU-second",
+    ]
+
+
+def _rate(rounds: Sequence[Round]) -> float:
+    return middle(rounds, lambda r: r.rate)
+
+
+def _each(rounds: Sequence[Round]) -> str:
+    return ", ".join(f"{r.rate:,.0f}" for r in rounds)
+
+
+def _row(rounds: Sequence[Round]) -> list[Value]:
+    costs = [middle(rounds, partial(Round.cost, process=process)) for process in (*AGENTS, peer.PROCESS, BROKER)]
+    return [
+        rounds[0].engine,
+        _rate(rounds),
+        middle(rounds, lambda r: r.cpu_rate),
+        middle(rounds, lambda r: r.cpu_rate_with_broker),
+        *(cost or None for cost in costs),
+        middle(rounds, lambda r: r.peak_megabytes),
+    ]
+
+
+def _ratios(mine: Sequence[Round], others: Sequence[Round]) -> list[Value]:
+    return [
+        "ratio",
+        ratio(mine, others, lambda r: r.rate),
+        ratio(mine, others, lambda r: r.cpu_rate),
+        ratio(mine, others, lambda r: r.cpu_rate_with_broker),
+        *[None] * (len(AGENTS) + 1),
+        ratio(mine, others, lambda r: r.cost(BROKER)),
+        ratio(mine, others, lambda r: r.peak_megabytes),
+    ]
+
+
+def memory_over_time(rounds: Sequence[Round]) -> Table:
+    """Return what each process held at each quarter of a round."""
+    rows: list[list[Value]] = []
+    for measured in rounds:
+        for name, usage in sorted(measured.usage.items()):
+            held = [size / 1e6 for size in usage.quarters]
+            rows.append([f"{measured.engine} {name}", *held, usage.peak_bytes / 1e6])
+    return Table("Memory over the run", ("process", "MB at 25 %", "50 %", "75 %", "100 %", "peak"), rows)
 
 
 if __name__ == "__main__":

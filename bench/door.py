@@ -1,6 +1,6 @@
 """The doors: events a second through admission, beside a plain fastavro encode loop of the same events in the same run.
 
-    python -m bench.door [--events 20000] [--http URL --key-file FILE]
+    python -m bench.door [--events 20000] [--http URL --key-file FILE] [--report FILE]
 
 Events a CPU-second of one process, the best of three rounds. With `--http`, also through a running gateway in NDJSON
 batches of 500, four at once, in events a second of the clock.
@@ -23,6 +23,7 @@ import fastavro
 import httpx
 import orjson
 
+from bench.sheet import Sheet, Table, asked
 from connectors import confluent
 from connectors.admission import Admission
 from connectors.inbox import frame
@@ -131,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--events", type=int, default=20_000)
     options.add_argument("--http", metavar="URL")
     options.add_argument("--key-file", type=Path)
+    asked(options)
     chosen = options.parse_args(argv)
     convention = load()
     admission = Admission(convention, CodeLists.load(*convention.codelist_directories), SECRETS)
@@ -139,26 +141,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = [orjson.dumps(event) for event in events]
     avro = [confluent.encode(CROSSING, event) for event in events]
     spare_the_collector()
-    reference = best(plain(events), len(events))
-    print(
-        f"border crossings of {len(lines[0])} bytes JSON, {len(avro[0])} bytes Avro; events a CPU-second of one process"
-    )
-    show("fastavro encodes them, and nothing else", reference, reference)
-    show("admission: JSON to inbox entry", best(admission_alone(admission, lines, now), len(lines)), reference)
-    show(
-        "HTTP door: JSON to frames and verdicts", best(whole_door(admission, lines, parse, now), len(lines)), reference
-    )
     kafka = whole_door(admission, avro, lambda value: confluent.decode(value, CROSSING.name), now)
-    show("Kafka door: Avro to frames and verdicts", best(kafka, len(avro)), reference)
+    rates = {
+        "fastavro encodes them, and nothing else": best(plain(events), len(events)),
+        "admission: JSON to inbox entry": best(admission_alone(admission, lines, now), len(events)),
+        "HTTP door: JSON to frames and verdicts": best(whole_door(admission, lines, parse, now), len(events)),
+        "Kafka door: Avro to frames and verdicts": best(kafka, len(events)),
+    }
     if chosen.http and chosen.key_file:
         clock, cpu = asyncio.run(through_http(lines, chosen.http, chosen.key_file.read_text().strip()))
-        show("through a running gateway", cpu, reference)
-        show("the same by the clock, client and Kafka too", clock, reference)
-
-
-def show(what: str, rate: float, reference: float) -> None:
-    """Print one line."""
-    print(f"  {what:<44} {rate:>9,.0f}/s   {rate / reference:5.2f} of plain encoding")
+        rates |= {"through a running gateway": cpu, "the same by the clock, client and Kafka too": clock}
+    reference = next(iter(rates.values()))
+    rows = [(what, rate, 1e6 / rate, rate / reference) for what, rate in rates.items()]
+    notes = (f"border crossings of {len(lines[0])} bytes JSON, {len(avro[0])} bytes Avro; best of {ROUNDS} rounds",)
+    columns = ("", "events a CPU-second", "µs an event", "of plain encoding")
+    Sheet(chosen.report).add(Table("The doors", columns, rows, notes))
 
 
 if __name__ == "__main__":

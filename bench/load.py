@@ -7,6 +7,7 @@ record moves to another block), 1 % cancellations, some versions before their or
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 
@@ -97,10 +98,14 @@ def entries(originals: int, seed: int = 7) -> Iterator[tuple[Header, bytes]]:
     yield from waiting
 
 
-def frames(originals: int, partitions: int, size: int = frame.MAX_RECORDS) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (partition, records, frame) until all entries are out."""
+def frames(
+    originals: int, partitions: int, size: int = frame.MAX_RECORDS, ops: Counter[Op] | None = None
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (partition, records, frame) until all entries are out; `ops` is told how many there were of each kind."""
     rows: list[list[tuple[Header, bytes]]] = [[] for _ in range(partitions)]
     for top, body in entries(originals):
+        if ops is not None:
+            ops[Op(top.op)] += 1
         where = partition(top.record, partitions)
         rows[where].append((top, body))
         if len(rows[where]) == size:

@@ -28,6 +28,7 @@ from connectors.admission import Admission
 from connectors.inbox import Inbox
 from connectors.verdicts import Answer, Arrival, Source, answer, delivery_id, observe
 from schemas.errors import Refused, Unavailable
+from streams.crash_points import CrashPoint, Reach, never
 from streams.telemetry import DoorTelemetry
 
 GROUP = "migex.kafka-door"
@@ -63,6 +64,7 @@ class Edges:
     admission: Admission
     telemetry: DoorTelemetry
     now: Callable[[], float] = time.time  # seconds since 1970
+    reach: Reach = never
 
 
 class KafkaDoor:
@@ -86,10 +88,14 @@ class KafkaDoor:
         began = time.perf_counter()
         answers = await self._admit(batches)
         await self._keep([each for of_agency in answers.values() for each in of_agency])
+        reach = self._edges.reach
         for agency, of_agency in answers.items():
+            reach(CrashPoint.VERDICTS_BEFORE_SEND)
             await self._tell(self._routes.verdicts[agency], [each.verdict.encode() for each in of_agency])
+            reach(CrashPoint.VERDICTS_AFTER_SEND)
             observe(self._edges.telemetry, agency, of_agency)
         await self._commit({place: messages[-1].offset + 1 for place, messages in batches.items()})
+        reach(CrashPoint.OFFSETS_AFTER_COMMIT)
         self._edges.telemetry.batch_took(time.perf_counter() - began)
 
     async def _admit(

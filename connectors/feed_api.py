@@ -1,7 +1,8 @@
 """The feed over HTTP: tables as of any complete cut, their changes, the cuts and the books.
 
 For the statistics committee only: disclosure control comes with releases, so that single persons may show in small
-cells. Every answer about a table says as of which cut it is; with that cut as `cut` it can be had again, byte for byte.
+cells. Every answer about a table says as of which cut and by which generation it is; with these as `cut` and
+`generation` it can be had again, byte for byte. Readers see the current generation unless they ask for another.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import HTMLResponse, Response
 
 from connectors import feed_docs
-from connectors.feed_docs import After, At, Detail, Format, From, Lang, Limit, Newest, To, Totals, Width
+from connectors.feed_docs import After, At, Detail, Format, From, Lang, Limit, Newest, Of, To, Totals, Width
 from connectors.feed_page import Entry, page
 from connectors.feed_problems import install
 from connectors.feed_store import FeedStore, iso
@@ -41,7 +42,7 @@ _ACCEPTED = (
 def create_app(store: FeedStore, convention: Convention, lists: CodeLists, metrics: CollectorRegistry) -> FastAPI:
     """Return the feed's server; `metrics` are shown under /metrics, and the server's own are added to them."""
     tables = Tables(store, convention, lists)
-    answers = _Answers(store, tables, convention, metrics, _words(convention, lists))
+    answers = _Answers(tables, convention, metrics, _words(convention, lists))
     app = FastAPI(title="migex feed", description=__doc__, version="1", docs_url=None, redoc_url=None)
     for path, answer, documented in (
         ("/", answers.front, feed_docs.PAGE),
@@ -61,7 +62,6 @@ def create_app(store: FeedStore, convention: Convention, lists: CodeLists, metri
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    store: FeedStore
     tables: Tables
     convention: Convention
     metrics: CollectorRegistry
@@ -69,16 +69,15 @@ class _Answers:
 
     def front(self) -> Response:
         """Return the page that lists the tables, for people."""
-        titles = {name: table.title for name, table in self.convention.tables.items()}
-        entries = [
-            Entry(flow.id, titles[flow.id], flow.freq, self.store.periods(flow.id)) for flow in self.tables.flows()
-        ]
-        cut, agreed = self.store.latest_cut(), self.convention
-        return HTMLResponse(page(entries, agreed.languages, agreed.recipient, cut, self.store.generation))
+        agreed, tables = self.convention, self.tables.shown()
+        titles = {name: table.title for name, table in agreed.tables.items()}
+        entries = [Entry(flow.id, titles[flow.id], flow.freq, tables.periods(flow.id)) for flow in tables.flows()]
+        cut = next(iter(tables.cuts()), None)
+        return HTMLResponse(page(entries, agreed.languages, agreed.recipient, cut, tables.generation))
 
     def health(self) -> Response:
         """Say that the store answers, and which cut is the latest."""
-        cut = self.store.latest_cut()
+        cut = next(iter(self.tables.shown().cuts()), None)
         return _json({"status": "up", "cut": iso(cut.tick) if cut else None})
 
     def numbers(self) -> Response:
@@ -87,7 +86,8 @@ class _Answers:
 
     def catalogue(self) -> Response:
         """List the tables: titles, dimensions, measures, periods, formats."""
-        return _json([self._described(flow) for flow in self.tables.flows()])
+        tables = self.tables.shown()
+        return _json([self._described(flow, tables) for flow in tables.flows()])
 
     def table(
         self,
@@ -97,6 +97,7 @@ class _Answers:
         first: From = None,
         to: To = None,
         cut: At = None,
+        generation: Of = None,
         detail: Detail = False,
         totals: Totals = False,
         format: Format = None,  # noqa: A002 the parameter's name
@@ -105,11 +106,12 @@ class _Answers:
     ) -> Response:
         """Return a table as of a cut."""
         style = _style(request, format, lang, width)
-        asked = self.tables.ask(Question(table, first, to, cut, detail, totals))
-        headers = self._headers(asked, style)
+        tables = self.tables.shown(generation)
+        asked = tables.ask(Question(table, first, to, cut, detail, totals))
+        headers = self._headers(tables, asked, style)
         if _known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        shown = self.tables.render(self.tables.read(asked), style)
+        shown = tables.render(tables.read(asked), style)
         return Response(shown, media_type=FORMATS[style.format], headers=headers)
 
     def changes(
@@ -120,6 +122,7 @@ class _Answers:
         first: From = None,
         to: To = None,
         cut: At = None,
+        generation: Of = None,
         after: After = None,
         limit: Limit = 1000,
         format: Format = None,  # noqa: A002 the parameter's name
@@ -127,25 +130,27 @@ class _Answers:
     ) -> Response:
         """Return how the cells of a table changed up to a cut, with their causes; more than `limit` in pages."""
         style = _style(request, format, lang, text.WIDTH)
-        asked = self.tables.ask(Question(table, first, to, cut))
-        headers = self._headers(asked, style, after, limit)
+        tables = self.tables.shown(generation)
+        asked = tables.ask(Question(table, first, to, cut))
+        headers = self._headers(tables, asked, style, after, limit)
         if _known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        changes = self.tables.changes(asked, after, limit)
+        changes = tables.changes(asked, after, limit)
         if len(changes) == limit:
             headers["Migex-Next"] = place_behind(changes[-1])
-        shown = self.tables.render_changes(asked.table, changes, style)
+        shown = tables.render_changes(asked.table, changes, style)
         return Response(shown, media_type=FORMATS[style.format], headers=headers)
 
-    def cuts(self, newest: Newest = 100) -> Response:
+    def cuts(self, newest: Newest = 100, generation: Of = None) -> Response:
         """List the newest complete cuts, newest first, with the number of cells that each changed."""
-        return _json([{"cut": iso(cut.tick), "tick": cut.tick, "cells": cut.cells} for cut in self.store.cuts(newest)])
+        found = self.tables.shown(generation).cuts(newest)
+        return _json([{"cut": iso(cut.tick), "tick": cut.tick, "cells": cut.cells} for cut in found])
 
-    def books(self, cut: At = None) -> Response:
+    def books(self, cut: At = None, generation: Of = None) -> Response:
         """Return the books: deliveries and their answers per agency and event family, and whether they balance."""
-        return _json(self.tables.books(cut))
+        return _json(self.tables.shown(generation).books(cut))
 
-    def _described(self, flow: Dataflow) -> dict[str, Any]:
+    def _described(self, flow: Dataflow, tables: Tables) -> dict[str, Any]:
         agreed = self.convention.tables[flow.id]
         return {
             "id": flow.id,
@@ -153,21 +158,21 @@ class _Answers:
             "freq": flow.freq,
             "dimensions": [{"id": d.id, "codelist": d.codelist, "internal": d.internal} for d in flow.dimensions],
             "measures": [{"id": m.id, "unit": m.unit} for m in flow.measures],
-            "periods": self.store.periods(flow.id),
+            "periods": tables.periods(flow.id),
             "source_confirmed": agreed.source_confirmed,
             "formats": list(FORMATS),
         }
 
-    def _headers(self, asked: Asked, style: Style, *more: object) -> dict[str, str]:
-        """Return what lets a reader keep an answer: it depends on cut, question, titles and labels alone."""
-        generation = self.store.generation
+    def _headers(self, tables: Tables, asked: Asked, style: Style, *more: object) -> dict[str, str]:
+        """Return what lets a reader keep an answer: it depends on generation, cut, question and labels alone."""
+        generation = tables.generation
         named = repr((generation, self.words, asked, style, more)).encode()
         return {
             "ETag": f'"{blake2b(named, digest_size=16).hexdigest()}"',
             "Last-Modified": formatdate(asked.cut, usegmt=True),
             "Migex-Cut": iso(asked.cut),
             "Migex-Generation": str(generation),
-            "Cache-Control": "private, no-cache",  # keep it, but ask each time: a newer cut may be there
+            "Cache-Control": "private, no-cache",  # keep it, but ask: there may be a newer cut, or another generation
             "Vary": "Accept",
         }
 

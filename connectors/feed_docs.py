@@ -16,6 +16,9 @@ To = Annotated[str | None, Query(description="Last period, of any frequency.")]
 At = Annotated[
     str | None, Query(description="As of the newest complete cut up to this instant, such as 2018-03-01T00:00:00Z.")
 ]
+Of = Annotated[
+    int | None, Query(ge=1, description="Figures of this generation, to look at it before it is switched to.")
+]
 Detail = Annotated[bool, Query(description="Keep internal dimensions, such as the checkpoint of F06.")]
 Totals = Annotated[bool, Query(description="Add rows for all areas together, the CIS and the EAEU.")]
 After = Annotated[str | None, Query(description="Go on behind this place: the header Migex-Next of the page before.")]
@@ -61,7 +64,7 @@ Answers = dict[int | str, dict[str, Any]]
 _ALWAYS: Answers = {503: _problem("The store is away; Retry-After says when to ask again.")}
 _ASKED: Answers = {
     **_ALWAYS,
-    404: _problem("There is no such table, or no complete cut at that instant; `errors` says what there is."),
+    404: _problem("There is no such table or generation, or no complete cut at that instant; `errors` says which."),
     422: _problem("A parameter has the wrong form; `errors` names it, its rule and the remedy."),
 }
 

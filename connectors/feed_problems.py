@@ -16,7 +16,7 @@ from schemas.errors import Refused, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 
-NOT_THERE = frozenset({"table-unknown", "cut-unknown"})
+NOT_THERE = frozenset({"table-unknown", "cut-unknown", "generation-absent"})
 """Codes of refusals that mean 404; the others mean 422."""
 
 

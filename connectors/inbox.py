@@ -16,6 +16,7 @@ from schemas import frame as wire
 from schemas.errors import Broken, Unavailable
 from schemas.frame import MAX_RECORDS, Frame
 from schemas.header import SIZE, pack
+from streams.crash_points import CrashPoint, Reach, never
 from streams.topics import partition
 
 MAX_FRAME_BYTES = 256 * 1024
@@ -90,7 +91,14 @@ class InboxWriter:
     """
 
     def __init__(
-        self, producer: AIOKafkaProducer, topic: str, partitions: int, linger_ms: int = 20, timeout_secs: float = 15
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partitions: int,
+        *,
+        linger_ms: int = 20,
+        timeout_secs: float = 15,
+        reach: Reach = never,
     ) -> None:
         """`producer` is started and stopped by the caller."""
         self._producer = producer
@@ -98,6 +106,7 @@ class InboxWriter:
         self._partitions = partitions
         self._linger_secs = linger_ms / 1000
         self._timeout_secs = timeout_secs
+        self._reach = reach
         self._open: dict[int, _Open] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._waiting_bytes = 0
@@ -175,8 +184,10 @@ class InboxWriter:
     async def _send(self, where: int, closed: _Open) -> None:
         outcome: Exception | None = Broken("frame-unsent", "The frame was given up before Kafka answered.")
         try:
+            self._reach(CrashPoint.FRAME_BEFORE_SEND)
             acknowledged = await self._producer.send(self._topic, frame(closed.entries), partition=where)
             outcome = await self._outcome(acknowledged)
+            self._reach(CrashPoint.FRAME_AFTER_SEND)
         except KafkaError as refused:  # not taken by the producer: no sequence number was spent
             outcome = refused
         finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from connectors.feed_store import BookRow, Change, FeedStore, balance, iso
+from connectors.feed_store import BookRow, Change, Cut, FeedStore, balance, iso
 from connectors.formats import changes as changes_format
 from connectors.formats import csv, json_rows, sdmx_csv, text
 from connectors.formats.words import LANGUAGES
@@ -72,16 +72,36 @@ class Style:
 
 
 class Tables:
-    """The tables of a convention, read from a feed store."""
+    """The tables of a convention, read from a feed store as one generation has it."""
 
     def __init__(self, store: FeedStore, convention: Convention, lists: CodeLists) -> None:
         self._store = store
         self._convention = convention
         self._lists = lists
 
+    @property
+    def generation(self) -> int:
+        """The generation whose figures are shown."""
+        return self._store.generation
+
+    def shown(self, asked: int | None = None) -> Tables:
+        """Return the tables as readers see them: of the generation they ask for, else of the current one.
+
+        Raises Refused for a generation that is not there.
+        """
+        return Tables(self._store.shown(asked), self._convention, self._lists)
+
     def flows(self) -> list[Dataflow]:
         """Return the definitions of the tables that the convention has."""
         return [flow for name, flow in DATAFLOWS.items() if name in self._convention.tables]
+
+    def periods(self, table: str) -> tuple[str, str] | None:
+        """Return the first and the last period of a table at the latest cut, or None when it has no cell."""
+        return self._store.periods(table)
+
+    def cuts(self, newest: int = 1) -> list[Cut]:
+        """Return the newest complete cuts, newest first."""
+        return self._store.cuts(newest)
 
     def ask(self, question: Question) -> Asked:
         """Return the question as it will be answered, now and ever; raises Refused for one that has no answer."""
@@ -94,7 +114,7 @@ class Tables:
         """Return the part of the table that is asked for."""
         flow = self._flow(asked.table)
         cells = self._store.cells_and_gone(flow.id, asked.first, asked.last, asked.cut)
-        source, edition = Source(flow, self._convention, self._lists), Edition(asked.cut, self._store.generation)
+        source, edition = Source(flow, self._convention, self._lists), Edition(asked.cut, self.generation)
         return view(source, cells, edition, detail=asked.detail, totals=asked.totals)
 
     def changes(self, asked: Asked, after: str | None = None, limit: int = 1000) -> list[Change]:
@@ -127,7 +147,7 @@ class Tables:
         at = self._store.cut_at(instant_of(cut)).tick
         rows = [self._book(row) for row in self._store.books(at)]
         even = all(equation["difference"] == 0 for row in rows for equation in row["equations"])
-        return {"cut": iso(at), "generation": self._store.generation, "balanced": even, "books": rows}
+        return {"cut": iso(at), "generation": self.generation, "balanced": even, "books": rows}
 
     def _book(self, row: BookRow) -> dict[str, Any]:
         agencies = {agency.id: code for code, agency in self._convention.agencies.items()}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connectors import problems, reasons
-from docs import reference
+from docs import crash_points, reference
 from ops import cli, dashboard, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +79,11 @@ def commands_page() -> str:
     return head + re.sub(r"^(migex [^\n]*?) -m [\w.]+", r"\1", text, flags=re.MULTILINE)  # how this program was started
 
 
+def crash_points_page() -> str:
+    """Return docs/crash-points.md."""
+    return crash_points.crash_points_page(ROOT, [path for package in PACKAGES for path in sources(package)])
+
+
 def architecture_page() -> str:
     """Return ARCHITECTURE.md with its list of rooms made anew."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -111,6 +116,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/commands.md": commands_page,
     "docs/errors.md": errors_page,
+    "docs/crash-points.md": crash_points_page,
     "docs/events.md": reference.events_page,
     "docs/tables.md": reference.tables_page,
     "ARCHITECTURE.md": architecture_page,

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from ops.jars import FOLDER, jars, java, locked
 from ops.pids import PidFile, detach, read_json, stop_all, write_json
@@ -42,15 +42,33 @@ class Node:
     answers: bool
 
 
+class Detour(NamedTuple):
+    """A second way to each node, through a proxy: the first of the nodes' own ports, and the first of the proxies'."""
+
+    listens: int
+    advertised: int
+
+
 class Broker:
     """A local Kafka cluster of one or three nodes, numbered from 1."""
 
-    def __init__(self, home: Path, nodes: int = 1, port: int | None = None, cache: Path | None = None) -> None:
-        """`port` is the first of 2 x `nodes` neighbouring ports; None: free ones, the same again when they are free."""
+    def __init__(
+        self,
+        home: Path,
+        nodes: int = 1,
+        port: int | None = None,
+        cache: Path | None = None,
+        detour: Detour | None = None,
+    ) -> None:
+        """`port` is the first of 2 x `nodes` neighbouring ports; None: free ones, the same again when they are free.
+
+        With a `detour`, who comes by a proxy is told to go on by the proxies.
+        """
         self.home = home
         self.nodes = nodes
         self._port = port
         self._cache = cache or user_cache()
+        self._detour = detour
         self._layout = home / "kafka" / "cluster.json"
 
     @classmethod
@@ -195,6 +213,23 @@ class Broker:
             text = self._log(node).read_text(encoding="utf-8", errors="replace")
             raise Unavailable("broker-ended", f"Node {node} ended; {self._log(node)} says last: {_tail(text)}")
 
+    def _listeners(self, node: int) -> dict[str, str]:
+        first = read_json(self._layout)["port"]
+        clients = [f"PLAINTEXT://127.0.0.1:{first + node - 1}"]
+        listeners = [*clients, f"CONTROLLER://127.0.0.1:{first + self.nodes + node - 1}"]
+        names = ["CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT"]
+        if self._detour is not None:
+            listeners.append(f"DETOUR://127.0.0.1:{self._detour.listens + node - 1}")
+            clients.append(f"DETOUR://127.0.0.1:{self._detour.advertised + node - 1}")
+            names.append("DETOUR:PLAINTEXT")
+        return {
+            "listeners": ",".join(listeners),
+            "advertised.listeners": ",".join(clients),
+            "listener.security.protocol.map": ",".join(names),
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+        }
+
     def _properties(self, node: int) -> str:
         first = read_json(self._layout)["port"]
         controller = first + self.nodes
@@ -204,9 +239,7 @@ class Broker:
             "process.roles": "broker,controller",
             "node.id": node,
             "controller.quorum.voters": voters,
-            "listeners": f"PLAINTEXT://127.0.0.1:{first + node - 1},CONTROLLER://127.0.0.1:{controller + node - 1}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            **self._listeners(node),
             "log.dirs": self._folder(node) / "data",
             "auto.create.topics.enable": "false",  # a misspelt topic is an error, not a new topic
             "message.max.bytes": MAX_MESSAGE_BYTES,

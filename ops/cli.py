@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ops import cli_generation as generation
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
 
@@ -44,7 +45,7 @@ app = App(
 broker = App(name="broker", help="A local Apache Kafka, for this machine only.", group=SYSTEM)
 topics = App(name="topics", help="The Kafka topics, kept as data.", group=SYSTEM)
 config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
-for _part in (broker, topics, config):
+for _part in (broker, topics, config, generation.app):
     app.command(_part)
 
 
@@ -123,6 +124,31 @@ def init() -> None:
         _console().print(f"made {path}", soft_wrap=True)
     if not made:
         _console().print(f"nothing was missing in {settings.secrets}", soft_wrap=True)
+
+
+@app.command(group=SYSTEM)
+def archive(
+    *,
+    until: Annotated[float, Parameter(name="--older-than")] = 0,
+    directory: Path | None = None,
+    verify: bool = False,
+    trim: bool = False,
+    rest: bool = False,
+) -> None:
+    """Write the inbox's old end into Avro files with digests. Running it twice changes nothing.
+
+    Args:
+        until: Only messages older than so many days.
+        directory: Where to. Default: MIGEX_ARCHIVE__DIRECTORY.
+        verify: Read all files back; compare their digests, and their messages with those that the topic still holds.
+        trim: Delete from the topic what is archived and so old, once it is verified.
+        rest: Write what does not fill a file, too.
+    """
+    from ops import archive as inbox
+
+    settings = _settings()
+    wishes = inbox.Wishes(settings.archive.megabytes << 20, until, rest, verify, trim)
+    inbox.main(wishes, directory or settings.archive_directory, settings, _print)
 
 
 @broker.command(name="up")
@@ -261,6 +287,7 @@ def table(
     totals: bool = False,
     changes: bool = False,
     lang: str | None = None,
+    generation: int | None = None,
 ) -> None:
     """Print a table, e.g. F06, as it is or as it was at a cut.
 
@@ -274,12 +301,13 @@ def table(
         totals: Add rows for groups of areas.
         changes: Show each change of a cell with its causes instead.
         lang: Language of titles and labels. Default: the convention's first.
+        generation: As this generation has it. Default: the current one.
     """
     from connectors.table_query import Question, Style
     from ops import table as feed
 
     question = Question(name, start, end, cut, detail, totals)
-    feed.main(question, Style(format, lang, feed.width()), changes, _settings())
+    feed.main(question, Style(format, lang, feed.width()), changes, _settings(), generation=generation)
 
 
 @app.command(group=PEOPLE)
@@ -312,6 +340,33 @@ def demo(*, ports: str | None = None, scale: float = 1.0, seed: int = 1, keep: b
     return show.main(ports, scale, keep, _settings(), seed)
 
 
+@app.command(group=SYSTEM)
+def chaos(
+    *,
+    kills: int = 20,
+    seed: int = 1,
+    nodes: Literal[1, 3] = 1,
+    minutes: float | None = None,
+    rate: int = 400,
+    report: Path | None = None,
+) -> int:
+    """Publish while processes are killed, hang, are taken over and cut off; then compare everything with a count apart.
+
+    Exit status 1 when anything was lost or double, or did not settle. Runs in a system of its own, `chaos` in the home.
+
+    Args:
+        kills: Processes to kill with SIGKILL, at random moments and at named points.
+        seed: The same seed strikes the same processes in the same order.
+        nodes: Nodes of Kafka; with three, they are killed too.
+        minutes: After so many no strike begins, even if fewer were killed.
+        rate: Events a second.
+        report: File to which the figures are added, one JSON line.
+    """
+    from ops.chaos import run
+
+    return run.main(run.Orders(kills, seed, nodes, minutes, rate, report), _settings())
+
+
 # --- Parts ---
 
 
@@ -342,11 +397,12 @@ def worker(agent: Literal["deduplicate", "reconcile", "aggregate"], /, *, member
 @app.command(show=False)
 def supervise() -> None:
     """Supervise the parts; `migex up` starts this in the background."""
+    from ops.generations.roster import Roster
     from ops.supervisor import Supervisor
 
     settings = _settings()
     _log(settings, "supervisor")
-    Supervisor(settings).run()
+    Supervisor(settings, crews=Roster(settings)).run()
 
 
 def _run(part: Callable[[Settings], None], name: str) -> None:
@@ -362,9 +418,13 @@ def _settings() -> Settings:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from ops.console import console
 
-    return Console(width=None if sys.stdout.isatty() else 160)  # a file has no width, and 80 would cut columns
+    return console()
+
+
+def _print(line: str) -> None:
+    _console().print(line, soft_wrap=True, highlight=False)
 
 
 def _log(settings: Settings, name: str) -> None:

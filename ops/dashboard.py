@@ -162,6 +162,14 @@ ROWS: Sequence[tuple[str, tuple[Panel, ...]]] = (
             ),
             Panel(
                 "timeseries",
+                "Age of the newest checkpoint",
+                "Of the oldest one: a new owner folds again what came since.",
+                "s",
+                (Query("max by (agent) (migex_checkpoint_age_seconds)", "{{agent}}"),),
+                width=6,
+            ),
+            Panel(
+                "timeseries",
                 "Frames parked",
                 "Waiting for their predecessor or for the other sources' tick.",
                 "none",

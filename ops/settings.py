@@ -7,7 +7,9 @@ in the product reads the environment.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -45,6 +47,12 @@ def user_cache(environ: Mapping[str, str] = os.environ) -> Path:
 
 def _local_bootstrap(port: int, nodes: int) -> str:
     return ",".join(f"127.0.0.1:{port + n}" for n in range(nodes))
+
+
+def _host_name(home: Path) -> str:
+    """Return a name that two hosts do not share, and two systems on one host neither; the same after a restart."""
+    name = re.sub("[^A-Za-z0-9._-]", "-", platform.node())[:60] or "host"
+    return f"{name}-{hashlib.sha256(bytes(home)).hexdigest()[:6]}"
 
 
 class _Section(BaseModel):
@@ -96,6 +104,22 @@ class Feed(_Section):
     port: int = Field(8090, ge=1, le=65535, description="Port on which the feed listens.")
 
 
+class Archive(_Section):
+    """The archive of the inbox's old end."""
+
+    directory: str = Field("", description="Directory of the archive; empty: `<home>/archive`. All hosts need it.")
+    megabytes: int = Field(16, ge=1, le=1024, description="Size of its files before compression, about.")
+
+
+class Checkpoints(_Section):
+    """Published copies of the agents' state, with which another host can go on."""
+
+    directory: str = Field(
+        "", description="Directory of the checkpoints, for all hosts the same one; empty: `<home>/checkpoints`."
+    )
+    secs: float = Field(60.0, gt=0, description="Seconds between two checkpoints of a partition that has moved on.")
+
+
 class Metrics(_Section):
     """Metrics, health and questions of the processes without a server of their own."""
 
@@ -126,11 +150,21 @@ class Settings(BaseSettings):
         description="Convention file: agencies, tables, code lists, deadlines.",
     )
     generation: int = Field(1, ge=1, description="Number of the way of counting; names topics and state.")
+    host: str = Field(
+        default_factory=lambda d: _host_name(d["home"]),
+        pattern="^[A-Za-z0-9._-]{1,100}$",
+        description="Name of this host among those that share the work: its workers' names begin with it.",
+    )
+    rehearsal: bool = Field(
+        False, description="For tests only: whether SIGUSR1 may tell a process at which named moment to kill itself."
+    )
     tick_secs: float = Field(1.0, gt=0, description="Seconds between two ticks while events arrive.")
     broker: Broker = Field(default_factory=Broker, description="Where Kafka is.")
     gateway: Gateway = Field(default_factory=Gateway, description="The HTTP door.")
     registry: Registry = Field(default_factory=Registry, description="The schema registry.")
     feed: Feed = Field(default_factory=Feed, description="The feed.")
+    archive: Archive = Field(default_factory=Archive, description="The archive of the inbox's old end.")
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints, description="Published copies of the state.")
     metrics: Metrics = Field(default_factory=Metrics, description="Metrics and health of the other processes.")
     logs: Logs = Field(default_factory=Logs, description="Log lines.")
 
@@ -160,6 +194,17 @@ class Settings(BaseSettings):
     def state(self) -> Path:
         """Directory of the agents' state."""
         return self.home / "state"
+
+    @property
+    def checkpoints_directory(self) -> Path:
+        """Directory of the published checkpoints."""
+        given = self.checkpoints.directory
+        return Path(given).expanduser().absolute() if given else self.home / "checkpoints"
+
+    @property
+    def archive_directory(self) -> Path:
+        """Directory of the archive."""
+        return Path(self.archive.directory).expanduser().absolute() if self.archive.directory else self.home / "archive"
 
     @property
     def feed_url(self) -> str:
@@ -224,7 +269,7 @@ def leaves(section: BaseModel, prefix: str = PREFIX) -> Iterator[tuple[str, Any,
 
 def with_free_ports(home: Path, nodes: int = 1, **others: Any) -> Settings:
     """Return settings for one more system on this machine: its own `home`, and ports that are free now."""
-    base = free_block(2 * nodes + 3 + len(_METRICS))
+    base = free_block(2 * nodes + 3 + 32)  # of the last 32, further workers and generations take some (ops.crews)
     http = base + 2 * nodes
     return Settings(
         home=home,
@@ -265,6 +310,9 @@ def _default(name: str, value: object) -> str:
         "MIGEX_CACHE": "`migex` in the user's cache directory",
         "MIGEX_CONVENTION": "`schemas/conventions/BY.yaml` of the product",
         "MIGEX_FEED__URL": "empty",
+        "MIGEX_CHECKPOINTS__DIRECTORY": "empty",
+        "MIGEX_HOST": "the machine's name and a digest of `MIGEX_HOME`",
+        "MIGEX_ARCHIVE__DIRECTORY": "empty",
         "MIGEX_BROKER__LOCAL": "whether the addresses are the local broker's",
     }
     return described.get(name, f"`{value}`")

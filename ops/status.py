@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.broker import Broker
+from ops.crews import agent_of, noted
 from ops.pids import PidFile, read_json
 from ops.settings import PROCESSES, Settings
 from ops.supervisor import supervisor_file
@@ -41,9 +42,16 @@ class Row:
 
 def rows(settings: Settings) -> list[Row]:
     """Return everything that belongs to the system, the broker first."""
-    with ThreadPoolExecutor(len(PROCESSES)) as threads:  # each may take a second not to answer
-        processes = list(threads.map(lambda name: _process(name, settings), PROCESSES))
+    names = process_names(settings)
+    with ThreadPoolExecutor(len(names)) as threads:  # each may take a second not to answer
+        processes = list(threads.map(lambda name: _process(name, settings), names))
     return [*_broker(settings), _supervisor(settings), *processes]
+
+
+def process_names(settings: Settings) -> list[str]:
+    """Return every process of the system: of an agent those that the supervisor has noted, one at least."""
+    workers = noted(settings.home)
+    return [each for name in PROCESSES for each in [w for w in workers if agent_of(w) == name] or [name]]
 
 
 def table(found: list[Row]) -> Table:
@@ -95,13 +103,14 @@ def _supervisor(settings: Settings) -> Row:
 
 def _process(name: str, settings: Settings) -> Row:
     file = settings.home / "run" / f"{name}.json"
-    noted, pid = read_json(file), PidFile(file).pid()
-    host, port = settings.address(name)
+    known, pid = read_json(file), PidFile(file).pid()
+    host, port = settings.address(agent_of(name))
+    port = known.get("port", port)
     error = last_error(settings.home / "logs" / f"{name}.log")
-    restarts = noted.get("restarts", 0)
+    restarts = known.get("restarts", 0)
     where = f"http://{host}:{port}"
     if pid is None:
-        state = noted.get("state", "down")
+        state = known.get("state", "down")
         return Row(name, "down" if state == "up" else state, None, restarts, where, error=error)
     text = get(host, port, "/metrics") if get(host, port, "/health") is not None else None
     if text is None:

@@ -19,10 +19,12 @@ from pathlib import Path
 
 import structlog
 
+from ops.crews import Program, agent_of, noted
 from ops.pids import PidFile, write_json
 from ops.processes import AGENTS, PROCESSES
 from ops.settings import Settings
 from schemas.errors import Misconfigured
+from streams.fold import VERSION
 
 STOP_ORDER: Sequence[tuple[str, ...]] = (
     ("gateway", "kafka-door"),  # first nobody comes in any more, then what is inside may finish
@@ -33,6 +35,7 @@ STOP_ORDER: Sequence[tuple[str, ...]] = (
 GRACE_SECS = 10.0
 _EXIT_MISCONFIGURED = 78
 _TURN_EVERY_SECS = 5.0
+_ASK_EVERY_SECS = 1.0
 _KEPT_LOGS = 3
 
 
@@ -46,21 +49,26 @@ class Patience:
     deaths: int = 10  # so many quick deaths in a row, and it is given up
 
 
+Crews = Callable[[], Mapping[str, Program] | None]
+"""Asked again and again which workers should run; None: nobody can say now, so that all goes on as before."""
+
+
 def programs() -> dict[str, list[str]]:
-    """Return the command line of every process, in the order of starting."""
-    command = [sys.executable, "-m", "ops.cli"]
-    return {name: [*command, *(["worker", name] if name in AGENTS else [name])] for name in PROCESSES}
+    """Return the command line of every process that is no worker, in the order of starting."""
+    return {name: [sys.executable, "-m", "ops.cli", name] for name in PROCESSES if name not in AGENTS}
 
 
 class Child:
     """One process under supervision."""
 
-    def __init__(self, name: str, argv: Sequence[str], settings: Settings, patience: Patience) -> None:
+    def __init__(self, name: str, program: Program, patience: Patience) -> None:
+        home = program.settings.home
         self.name = name
-        self._argv = argv
-        self._environ = settings.inherited()
-        self._log = settings.home / "logs" / f"{name}.log"
-        self._run = settings.home / "run" / f"{name}.json"
+        self._argv = program.argv
+        self._environ = program.settings.inherited()
+        self._noted = program.noted
+        self._log = home / "logs" / f"{name}.log"
+        self._run = home / "run" / f"{name}.json"
         self._patience = patience
         self._program: subprocess.Popen[bytes] | None = None
         self._begun = 0.0
@@ -69,10 +77,6 @@ class Child:
         self.restarts = -1
         self.state = "down"
         self._exit: int | None = None
-
-    def sweep(self) -> None:
-        """End what a supervisor that was killed left behind."""
-        PidFile(self._run).stop(GRACE_SECS)
 
     def watch(self, now: float) -> None:
         """Start it if it is time to, note if it died; `now` in monotonic seconds."""
@@ -88,6 +92,13 @@ class Child:
         """Send SIGTERM."""
         if self._program is not None:
             self._program.terminate()
+
+    def ended(self, deadline: float) -> bool:
+        """Whether it has ended, after it was asked to; it is killed when the deadline (monotonic seconds) is over."""
+        if self._program is not None and self._program.poll() is None and time.monotonic() < deadline:
+            return False
+        self.see_end(deadline)
+        return True
 
     def see_end(self, deadline: float) -> None:
         """Wait until the deadline, then kill."""
@@ -133,7 +144,7 @@ class Child:
 
     def _note(self, state: str) -> None:
         self.state = state
-        known = {"state": state, "restarts": self.restarts, "exit": self._exit, "at": time.time()}
+        known = {"state": state, "restarts": self.restarts, "exit": self._exit, "at": time.time(), **self._noted}
         if self._program is None:
             write_json(self._run, {"pid": None, **known})
         else:
@@ -144,13 +155,22 @@ class Supervisor:
     """Everything that runs beside the broker in one system."""
 
     def __init__(
-        self, settings: Settings, argv: Mapping[str, Sequence[str]] | None = None, patience: Patience | None = None
+        self,
+        settings: Settings,
+        argv: Mapping[str, Sequence[str]] | None = None,
+        patience: Patience | None = None,
+        *,
+        crews: Crews | None = None,
     ) -> None:
-        """`argv` names the processes and their command lines, the product's own by default."""
+        """`argv` names the processes and their command lines, by default all but the workers, which `crews` names."""
         self._home = settings.home
         self._max_bytes = settings.logs.max_megabytes * 1024 * 1024
+        self._patience = patience or Patience()
         chosen = programs() if argv is None else argv
-        self._children = {name: Child(name, a, settings, patience or Patience()) for name, a in chosen.items()}
+        self._children = {name: Child(name, Program(a, settings, {}), self._patience) for name, a in chosen.items()}
+        self._crews = crews
+        self._crew: dict[str, Child] = {}
+        self._leaving: dict[str, tuple[Child, float]] = {}
         self._stopping = False
 
     def run(self) -> None:
@@ -163,7 +183,7 @@ class Supervisor:
                 raise Misconfigured("already-up", f"The system in {self._home} has a supervisor already.") from None
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self._stop())
-            supervisor_file(self._home).record(os.getpid())
+            supervisor_file(self._home).record(os.getpid(), folds=VERSION)
             try:
                 self._supervise()
             finally:
@@ -174,13 +194,16 @@ class Supervisor:
         self._stopping = True
 
     def _supervise(self) -> None:
-        for child in self._children.values():
-            child.sweep()
+        for name in {*self._children, *noted(self._home)}:
+            PidFile(self._home / "run" / f"{name}.json").stop(GRACE_SECS)  # what one that was killed left behind
         structlog.get_logger().info("The supervisor is at work.", home=str(self._home))
-        turned = 0.0
+        turned = asked = 0.0
         while not self._stopping:
             now = time.monotonic()
-            for child in self._children.values():
+            if self._crews is not None and now - asked > _ASK_EVERY_SECS:
+                asked = now
+                self._muster(self._crews(), now)
+            for child in (*self._children.values(), *self._crew.values()):
                 child.watch(now)
             if now - turned > _TURN_EVERY_SECS:
                 turned = now
@@ -188,14 +211,28 @@ class Supervisor:
                     turn(log, self._max_bytes)
             time.sleep(0.1)
 
+    def _muster(self, wanted: Mapping[str, Program] | None, now: float) -> None:
+        """Take on the workers that are wanted, and let go of the others, without waiting for their end."""
+        self._leaving = {name: (child, end) for name, (child, end) in self._leaving.items() if not child.ended(end)}
+        if wanted is None:
+            return
+        for name in self._crew.keys() - wanted.keys():
+            child = self._crew.pop(name)
+            child.ask_to_end()
+            self._leaving[name] = child, now + GRACE_SECS
+        for name, program in wanted.items():
+            if name not in self._crew and name not in self._leaving:
+                self._crew[name] = Child(name, program, self._patience)
+
     def _end(self) -> None:
+        children = [*self._children.values(), *self._crew.values(), *(child for child, _ in self._leaving.values())]
         known = {name for group in STOP_ORDER for name in group}
-        for group in (*STOP_ORDER, tuple(name for name in self._children if name not in known)):
-            children = [self._children[name] for name in group if name in self._children]
-            for child in children:
+        for group in (*STOP_ORDER, tuple(child.name for child in children if agent_of(child.name) not in known)):
+            members = [child for child in children if agent_of(child.name) in group]
+            for child in members:
                 child.ask_to_end()
             deadline = time.monotonic() + GRACE_SECS
-            for child in children:
+            for child in members:
                 child.see_end(deadline)
         structlog.get_logger().info("Everything has ended.")
 

@@ -11,8 +11,10 @@ from rich.console import Console
 
 from ops import secrets, status, topics
 from ops.broker import Broker
+from ops.crews import noted
+from ops.generations.roster import Roster
 from ops.pids import PidFile, detach, stop_all
-from ops.settings import PROCESSES, Settings
+from ops.settings import Settings
 from ops.supervisor import GRACE_SECS, STOP_ORDER, Supervisor, supervisor_file
 from schemas.conventions import load
 from schemas.errors import Unavailable
@@ -34,7 +36,8 @@ def prepare(settings: Settings, console: Console) -> None:
         console.print(f"kafka       {local_broker(settings).up()}")
     made = secrets.make(settings.secrets, convention.agencies)
     console.print(f"secrets     {settings.secrets}" + (f" ({len(made)} made)" if made else ""))
-    done = asyncio.run(topics.apply(settings.broker.bootstrap, Topics.of(settings.generation, convention)))
+    numbers = Roster(settings).numbers()
+    done = [d for n in numbers for d in asyncio.run(topics.apply(settings.broker.bootstrap, Topics.of(n, convention)))]
     console.print(f"topics      {len(done)} put right" if done else "topics      as they should be")
 
 
@@ -53,14 +56,15 @@ def up(settings: Settings, console: Console) -> None:
 def stay(settings: Settings, console: Console) -> None:
     """Start the system and supervise it from here until SIGTERM or Ctrl-C."""
     prepare(settings, console)
-    Supervisor(settings).run()
+    Supervisor(settings, crews=Roster(settings)).run()
 
 
 def until_ready(settings: Settings, secs: float = READY_SECS) -> None:
     """Wait until every process answers; raises Unavailable naming the one that does not."""
     end = time.monotonic() + secs
     while True:
-        late = [row for row in status.rows(settings) if row.state != "up" and row.name in PROCESSES]
+        names = status.process_names(settings)
+        late = [row for row in status.rows(settings) if row.state != "up" and row.name in names]
         given_up = [row for row in late if row.state == "failed"]
         if not late:
             return
@@ -80,8 +84,8 @@ def down(settings: Settings, console: Console, *, keep_broker: bool = False) -> 
     supervisor.wait(GRACE_SECS * (len(STOP_ORDER) + 1))
     supervisor.stop(0.0)
     # what a supervisor that was killed left behind, where the system does not end it with its parent
-    left = [PidFile(settings.home / "run" / f"{name}.json") for group in STOP_ORDER for name in group]
-    stop_all(left, GRACE_SECS)
+    names = {*(name for group in STOP_ORDER for name in group), *noted(settings.home)}
+    stop_all([PidFile(settings.home / "run" / f"{name}.json") for name in names], GRACE_SECS)
     console.print("processes   stopped" if running else "processes   did not run")
     if settings.broker.local and not keep_broker:
         broker = Broker.found(settings.home, settings.cache)

@@ -14,20 +14,22 @@ from schemas.codelists import CodeLists
 from schemas.conventions import load
 
 
-def main(question: Question, style: Style, changes: bool, settings: Settings) -> None:
+def main(question: Question, style: Style, changes: bool, settings: Settings, *, generation: int | None = None) -> None:
     """Print the table, or how its cells changed; see `show` for what is raised."""
-    sys.stdout.write(show(question, style, changes, settings))
+    sys.stdout.write(show(question, style, changes, settings, generation=generation))
 
 
-def show(question: Question, style: Style, changes: bool, settings: Settings) -> str:
+def show(question: Question, style: Style, changes: bool, settings: Settings, *, generation: int | None = None) -> str:
     """Return the table, or how its cells changed, read from the store without the feed's server.
+
+    It is as a generation has it; None: as the current one has it.
 
     Raises Refused, naming the option, for a question that has no answer; Misconfigured or Unavailable for the store.
     """
     convention = load(settings.convention)
     lists = CodeLists.load(*convention.codelist_directories)
     with closing(FeedStore(settings.feed_url, settings.generation)) as store:
-        tables = Tables(store, convention, lists)
+        tables = Tables(store, convention, lists).shown(generation)
         asked = tables.ask(question)
         if changes:
             return tables.render_changes(asked.table, tables.changes(asked, limit=MAX_CHANGES), style)

@@ -1,6 +1,6 @@
 """The topics on the cluster against the topics as data: what differs, and what may be put right.
 
-Nothing is ever deleted here, and no partition is added to a topic whose partitions others depend on.
+No partition is added to a topic whose partitions others depend on, and only a dropped generation's topics are deleted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from schemas.errors import Misconfigured, Unavailable
 from streams.topics import REPLICAS, Topics, TopicSpec
@@ -67,6 +67,23 @@ async def apply(bootstrap: str, topics: Topics) -> list[Difference]:
         await _configure(admin, {d.name: specs[d.name] for d in mine if d.aspect not in {"topic", "partitions"}})
         await _until_done(admin, topics.all())
         return mine
+
+
+async def delete(bootstrap: str, names: Sequence[str]) -> None:
+    """Delete topics for ever; one that is not there is no error. Raises Unavailable as `apply` does."""
+    async with _admin(bootstrap) as admin:
+        answer = await admin.delete_topics(list(names))
+        for name, code, *_ in answer.topic_error_codes:
+            if code not in {0, UnknownTopicOrPartitionError.errno}:
+                raise for_code(code)(name)
+
+
+async def members(bootstrap: str, groups: Sequence[str]) -> int:
+    """Return how many members these consumer groups have together; a group that is not there has none."""
+    async with _admin(bootstrap) as admin:
+        answers = await admin.describe_consumer_groups(list(groups))
+        # a group: error, id, state, protocol type, protocol, members
+        return sum(len(group[5]) for answer in answers for group in answer.groups)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -9,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.feed_store.store import FeedStore
+from ops.crews import addresses
 from ops.settings import Settings
 from schemas.contracts import FAMILIES
 from schemas.conventions import load
-from schemas.errors import Misconfigured, Refused, Unavailable
+from schemas.errors import Misconfigured, Unavailable
 from schemas.header import record_id
 
 _STANDING = {
@@ -47,6 +49,7 @@ def trace(agency: str, family: str, record_no: str, settings: Settings) -> dict[
         known = ", ".join(convention.agencies)
         raise Misconfigured("unknown-agency", f"The convention knows no agency {agency!r}: choose one of {known}.")
     record = record_id(agency, family, record_no)
+    settings = settings.model_copy(update={"generation": _shown(settings)})
     versions = _ask(settings, "deduplicate", "record", {"id": record.hex()})
     if versions is None:
         return None
@@ -58,17 +61,24 @@ def trace(agency: str, family: str, record_no: str, settings: Settings) -> dict[
     return fate
 
 
+def _shown(settings: Settings) -> int:
+    """Return the generation that readers see."""
+    with closing(FeedStore(settings.feed_url, settings.generation)) as store:
+        return store.shown().generation
+
+
 def _ask(settings: Settings, agent: str, question: str, query: dict[str, str]) -> dict[str, Any] | None:
-    host, port = settings.address(agent)
-    try:
-        answer = httpx.get(f"http://{host}:{port}/v1/state/{question}", params=query, timeout=10.0)
-    except httpx.TransportError as error:
-        raise Unavailable("worker-away", f"The {agent} worker does not answer: `migex status` shows why.") from error
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return None
-    answer.raise_for_status()
-    told: dict[str, Any] = answer.json()
-    return told
+    """Ask the workers of an agent one after another; only the one that owns the record's partition knows of it."""
+    for host, port in addresses(settings, agent, settings.generation):
+        try:
+            answer = httpx.get(f"http://{host}:{port}/v1/state/{question}", params=query, timeout=10.0)
+        except httpx.TransportError as error:
+            raise Unavailable("worker-away", f"A {agent} worker does not answer: `migex status` shows why.") from error
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            answer.raise_for_status()
+            told: dict[str, Any] = answer.json()
+            return told
+    return None
 
 
 def _print(console: Console, fate: dict[str, Any], figures: dict[str, int]) -> None:
@@ -99,16 +109,12 @@ def _print(console: Console, fate: dict[str, Any], figures: dict[str, int]) -> N
 
 def cells_now(fate: dict[str, Any], settings: Settings) -> dict[str, int]:
     """Return the present figure of each cell that the record is counted in; nothing before the first cut."""
-    store = FeedStore(settings.feed_url, settings.generation)
     figures = {}
-    try:
+    with closing(FeedStore(settings.feed_url, settings.generation)) as store:
+        shown = store.shown()
         for key in fate["cells"]:
             table, period, *codes = key.split("|")
-            for cell in store.cells(table, period, period):
+            for cell in shown.cells(table, period, period):
                 if list(cell.codes) == codes:
                     figures[key] = cell.measures[0]
-    except Refused:
-        return figures
-    finally:
-        store.close()
     return figures

@@ -10,6 +10,7 @@ MigexError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class MigexError(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how another process gets it: as it is, since its constructor takes other things than `args`."""
+        return _handed_over, (type(self), self.args, self.__dict__)
 
 
 class Refused(MigexError):
@@ -61,3 +66,9 @@ class Misconfigured(MigexError):
 
 class Broken(MigexError):
     """One of our own invariants failed."""
+
+
+def _handed_over(kind: type[MigexError], args: tuple[Any, ...], said: dict[str, Any]) -> MigexError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(said)
+    return error

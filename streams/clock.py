@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas import frame as wire
+from streams.crash_points import CrashPoint, Reach, never
 from streams.telemetry import ClockTelemetry
 
 IDLE_SECS = 60.0
@@ -33,6 +34,7 @@ class Clock:
         *,
         tick_secs: float = 1.0,
         now: Callable[[], float] = time.time,
+        reach: Reach = never,
     ) -> None:
         """Producer and consumer are started by the caller; `tick_secs` is the least time between two ticks."""
         self._producer = producer
@@ -42,6 +44,7 @@ class Clock:
         self._telemetry = telemetry
         self._tick_secs = tick_secs
         self._now = now
+        self._reach = reach
         self._ends: dict[TopicPartition, int] = {}
         self._last = 0
 
@@ -68,8 +71,12 @@ class Clock:
         if tick <= self._last or not (grown or tick - self._last >= IDLE_SECS):
             return None
         value = wire.encode(wire.tick_frame(tick))
-        sent = [await self._producer.send(self._topic, value, partition=p.partition) for p in self._partitions]
+        sent = []
+        for where in self._partitions:
+            self._reach(CrashPoint.TICK_BEFORE_SEND)
+            sent.append(await self._producer.send(self._topic, value, partition=where.partition))
         acknowledged = await asyncio.gather(*sent)
+        self._reach(CrashPoint.TICK_AFTER_SEND)
         # what lies at or before our own tick is not growth
         self._ends = {p: meta.offset + 1 for p, meta in zip(self._partitions, acknowledged, strict=True)}
         self._last = tick

@@ -105,15 +105,19 @@ def winner(versions: Sequence[Version]) -> Version:
 class Deduplicate:
     """The first fold: inbox -> log."""
 
-    def __init__(self, source: int, log_partitions: int, agencies: dict[int, str]) -> None:
-        """`source` is the inbox partition; `agencies` maps permanent numbers to codes, for their verdict topics."""
+    def __init__(self, source: int, log_partitions: int, agencies: dict[int, str], speaks_from: int = 0) -> None:
+        """`source` is the inbox partition; `agencies` maps permanent numbers to codes, for their verdict topics.
+
+        Conflicts before the tick `speaks_from` are counted and told to nobody: another generation has told them.
+        """
         self._source = source
         self._log_partitions = log_partitions
         self._agencies = agencies
+        self._speaks_from = speaks_from
 
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         """See `streams.fold.Fold`."""
-        step = _Step(view, self._source, self._log_partitions, self._agencies)
+        step = _Step(view, self._source, self._log_partitions, self._agencies, self._speaks_from)
         for message in messages:
             step.take(message)
         return step.finish()
@@ -122,10 +126,13 @@ class Deduplicate:
 class _Step:
     """One run over some messages: states are read once, statements are gathered per log partition."""
 
-    def __init__(self, view: View, source: int, log_partitions: int, agencies: dict[int, str]) -> None:
+    def __init__(
+        self, view: View, source: int, log_partitions: int, agencies: dict[int, str], speaks_from: int
+    ) -> None:
         self._view = view
         self._source = source
         self._agencies = agencies
+        self._speaks_from = speaks_from
         self._books = books.Tally(view)
         self._states: dict[bytes, RecordState] = {}
         self._pending: list[list[tuple[bytes, bytes]]] = [[] for _ in range(log_partitions)]  # header, core
@@ -217,6 +224,8 @@ class _Step:
         """Tell the agency that it sent two contents under one revision (law L1)."""
         header = version.header
         self._books.add(header[OWNER], "conflict")
+        if int.from_bytes(self._view.get(_LAST_TICK) or b"", "big") < self._speaks_from:
+            return
         verdict = {"answer": "conflict", "record": header[RECORD].hex(), "revision": version.revision,
                    "digest": version.digest.hex(), "delivery": header[DELIVERY].hex()}  # fmt: skip
         agency = self._agencies.get(int.from_bytes(header[OWNER][:2], "big"))

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+VERSION = 1
+"""Version of the folds: raised by one when a change of a fold may change a figure, and then a generation is built."""
+
 
 class View(Protocol):
     """Key-value state of one partition; what was put is read back at once."""

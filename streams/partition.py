@@ -6,34 +6,30 @@ after a restart. The start position is read from here, never from a consumer gro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DataBlockIndexType, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import WriteBatch
 
-from schemas.errors import Broken, Misconfigured, Unavailable
+from schemas.errors import Broken
+from streams.checkpoints import Checkpoints, clear
+from streams.crash_points import CrashPoint, Reach, never
 from streams.fold import Effect, Fold, Message, Send
 from streams.memory import Overlay
+from streams.rocks import Hold, Identity, Rocks
 
 _POSITION = b"@o"
 _NEXT_OUTPUT = b"@x"
-_IDENTITY = b"@i"
 _OUTBOX = b"x"
+_TAKEN = ".taken-"
 
 _encode_output = msgspec.msgpack.Encoder().encode
 _decode_output = msgspec.msgpack.Decoder(tuple[str, int, bytes]).decode
-
-
-class Identity(NamedTuple):
-    """Whose state this is; a directory of another cluster, topic or generation is refused."""
-
-    cluster: str
-    topic: str
-    partition: int
-    generation: int
-    agent: str
 
 
 class Output(NamedTuple):
@@ -43,74 +39,6 @@ class Output(NamedTuple):
     topic: str
     partition: int
     value: bytes
-
-
-class Rocks:
-    """A RocksDB directory as a view for reading; writes come only as whole batches."""
-
-    def __init__(self, directory: Path) -> None:
-        """Open or create the directory; raises Unavailable while another one has it open."""
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self.db = Rdict(str(directory), _options())
-        except Exception as error:  # rocksdict raises plain Exception for everything
-            if "lock" not in str(error).lower():
-                raise
-            raise Unavailable(
-                "state-locked", f"The state {directory.name} is open elsewhere; it is tried again."
-            ) from error
-
-    def get(self, key: bytes) -> bytes | None:
-        """See `streams.fold.View`."""
-        value: bytes | None = self.db.get(key)
-        return value
-
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See `streams.fold.View`."""
-        return cast("list[bytes | None]", self.db.get(list(keys))) if keys else []
-
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """See `streams.fold.View`."""
-        cursor = self.db.iter()
-        cursor.seek(prefix)
-        while cursor.valid():
-            key = cursor.key()
-            if not key.startswith(prefix):
-                return
-            yield key, cursor.value()
-            cursor.next()
-        cursor.status()  # raises when it stopped at what cannot be read, not at the end
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Refused: a state is only written in batches."""
-        raise Broken("unbatched-write", "A state is written by whole batches only.")
-
-    def delete(self, key: bytes) -> None:
-        """Refused: a state is only written in batches."""
-        raise Broken("unbatched-write", "A state is written by whole batches only.")
-
-
-def _options() -> Options:
-    # Filters on the heap and a bloom filter: with filters in the block cache a miss took 13 to 190 µs instead of 1.
-    # No compression: most of the keys and half of the values are digests. A bloom filter over the memtable, a hash
-    # index in the blocks and mapped files halved what a read costs (misses 2.1 to 0.7 µs, hits 5 to 3 µs).
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_compression_type(DBCompressionType.none())
-    options.set_write_buffer_size(16 << 20)
-    options.set_max_write_buffer_number(3)
-    options.set_max_background_jobs(2)
-    options.set_keep_log_file_num(2)
-    options.set_max_open_files(256)
-    options.set_memtable_prefix_bloom_ratio(0.05)
-    options.set_memtable_whole_key_filtering(True)
-    options.set_allow_mmap_reads(True)
-    blocks = BlockBasedOptions()
-    blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())
-    blocks.set_bloom_filter(10, False)
-    blocks.set_block_cache(Cache(16 << 20))
-    options.set_block_based_table_factory(blocks)
-    return options
 
 
 def following(messages: Sequence[Message], position: int, partition: int) -> list[Message]:
@@ -128,14 +56,31 @@ def following(messages: Sequence[Message], position: int, partition: int) -> lis
 class Partition:
     """A fold at work on one partition of its source."""
 
-    def __init__(self, directory: Path, identity: Identity, fold: Fold) -> None:
-        """Open the state; raises Misconfigured when it is another one's, Unavailable while it is locked."""
-        self._rocks = Rocks(directory)
-        self._fold = fold
+    def __init__(
+        self, directory: Path, identity: Identity, fold: Fold, shelf: Checkpoints | None = None, reach: Reach = never
+    ) -> None:
+        """Open the state, or the newest checkpoint on the shelf if that is further on, which may take long.
+
+        Raises Misconfigured when it is another one's, Unavailable while it is locked or the checkpoints are away,
+        Broken("log-shorter") when it was found to be further on than its source.
+        """
         self.identity = identity
-        self._check(directory)
-        stored = self._rocks.get(_POSITION)
-        self.position = int.from_bytes(stored, "big") if stored else 0
+        self._directory = directory
+        self._fold = fold
+        self._shelf = shelf
+        self._reach = reach
+        self._published = 0
+        self.saved_at: float | None = None
+        """When the newest checkpoint was made, or the state opened if there is none; None: no checkpoints are kept."""
+        self.restored = False
+        """Whether it began with a checkpoint."""
+        self._hold = Hold(directory)
+        try:
+            self._rocks = self._open()
+        except BaseException:
+            self._hold.let_go()
+            raise
+        self.position = position_of(self._rocks)
         """The next offset to read."""
         self._unacknowledged = [key for key, _ in self._rocks.scan(_OUTBOX)]
         self._acknowledged = 0
@@ -172,7 +117,9 @@ class Partition:
         self._forget(batch)
         position = fresh[-1].offset + 1
         batch.put(_POSITION, position.to_bytes(8, "big"))
+        self._reach(CrashPoint.STATE_BEFORE_WRITE)
         self._rocks.db.write(batch)
+        self._reach(CrashPoint.STATE_AFTER_WRITE)
         self.position = position
         return outputs, effects
 
@@ -186,14 +133,68 @@ class Partition:
         """Note that the oldest output not yet acknowledged has been; it leaves the outbox with the next write."""
         self._acknowledged += 1
 
+    def tend(self) -> None:
+        """Nothing is to be done while nothing arrives."""
+
+    def checkpoint(self) -> Callable[[], None] | None:
+        """Take a checkpoint now; return what publishes it, to be called away from the event loop and as slow as a copy.
+
+        None: nothing was folded since the last one, or none are kept. What is returned raises OSError when the
+        checkpoint cannot be written; it may be called after the state was closed.
+        """
+        shelf, position = self._shelf, self.position
+        if shelf is None or position == self._published:
+            return None
+        made = Path(tempfile.mkdtemp(prefix=f"{self._directory.name}{_TAKEN}", dir=self._directory.parent))
+        self._rocks.checkpoint(made / "taken")
+
+        def publish() -> None:
+            try:
+                self.saved_at = shelf.publish(made / "taken", position) or shelf.newest()[1]
+                self._published = position
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+
+        return publish
+
+    def mark(self, end: int) -> None:
+        """Mark the partition, whose source ends before the position: nobody may go on with it."""
+        if self._shelf is not None:
+            where = f"Partition {self.identity.partition} of {self.identity.topic}"
+            self._shelf.mark(f"{where} ended at {end}, yet {self.position} messages of it had been applied.")
+
     def close(self) -> None:
         """Close the state, so that another owner can open it."""
-        self._rocks.db.close()
+        self._rocks.close()
+        self._hold.let_go()
 
     def size(self) -> int:
         """Return the bytes on disk, as RocksDB estimates them, memtables included."""
-        names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
-        return sum(int(self._rocks.db.property_int_value(name) or 0) for name in names)
+        return self._rocks.size()
+
+    def _open(self) -> Rocks:
+        """Open the state, after the newest checkpoint took its place if that is further on."""
+        for left in self._directory.parent.glob(f"{self._directory.name}{_TAKEN}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        clear(self._directory)
+        rocks = Rocks(self._directory, self.identity)
+        shelf = self._shelf
+        if shelf is None:
+            return rocks
+        try:
+            shelf.check_mark()
+            position = position_of(rocks)
+            further = shelf.newest()[0] > position
+        except BaseException:
+            rocks.close()
+            raise
+        if further:
+            rocks.close()
+            self.restored = shelf.restore(self._directory, beyond=position) is not None
+            rocks = Rocks(self._directory, self.identity)
+        self._published, made_at = shelf.newest()
+        self.saved_at = made_at or time.time()
+        return rocks
 
     def _post(self, batch: WriteBatch, sends: Sequence[Send]) -> list[Output]:
         outputs = []
@@ -214,17 +215,8 @@ class Partition:
             batch.delete(key)
         del self._unacknowledged[:done]
 
-    def _check(self, directory: Path) -> None:
-        mine = msgspec.json.encode(self.identity._asdict())
-        stored = self._rocks.get(_IDENTITY)
-        if stored is None:
-            batch = WriteBatch(raw_mode=True)
-            batch.put(_IDENTITY, mine)
-            self._rocks.db.write(batch)
-        elif stored != mine:
-            self.close()
-            raise Misconfigured(
-                "foreign-state",
-                f"The state {directory} belongs to {stored.decode()}, not to {mine.decode()}. Use the home it was made "
-                "with, or move it away: it is rebuilt from the inbox.",
-            )
+
+def position_of(rocks: Rocks) -> int:
+    """Return the next offset to read, as the state has it."""
+    stored = rocks.get(_POSITION)
+    return int.from_bytes(stored, "big") if stored else 0

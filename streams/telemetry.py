@@ -59,6 +59,18 @@ METRICS: Mapping[str, Metric] = {
     "migex_parked_frames": Metric("gauge", "Frames set aside until their predecessor comes.", ("agent", "partition")),
     "migex_outbox_frames": Metric("gauge", "Outputs written to the state and not acknowledged by Kafka.", ("agent",)),
     "migex_state_bytes": Metric("gauge", "Size of the state on disk.", ("agent",)),
+    "migex_states_waiting": Metric(
+        "gauge", "Partitions assigned and not open: copied, locked, or held elsewhere.", ("agent",)
+    ),
+    "migex_checkpoint_age_seconds": Metric(
+        "gauge",
+        "Age now of the newest published checkpoint; before the first: since the start.",
+        ("agent", "partition"),
+    ),
+    "migex_checkpoints_damaged_total": Metric("counter", "Checkpoints that were not what they said.", ("agent",)),
+    "migex_state_ahead": Metric(
+        "gauge", "1: the source lost what the state had applied; it stands still.", ("agent", "partition")
+    ),
     "migex_quarantined_total": Metric("counter", "Records that a fold could not apply.", ("agent", "agency")),
     "migex_books": Metric("gauge", "The books at the last cut.", ("agency", "family", "entry")),
     "migex_cut_timestamp_seconds": Metric("gauge", "Instant of the last complete cut."),
@@ -133,6 +145,10 @@ class AgentTelemetry:
         self._parked = _gauge(registry, "migex_parked_frames")
         self._outbox = _gauge(registry, "migex_outbox_frames").labels(self._agent)
         self._state = _gauge(registry, "migex_state_bytes").labels(self._agent)
+        self._waiting = _gauge(registry, "migex_states_waiting").labels(self._agent)
+        self._checkpoint_age = _gauge(registry, "migex_checkpoint_age_seconds")
+        self._damaged = _counter(registry, "migex_checkpoints_damaged_total").labels(self._agent)
+        self._state_ahead = _gauge(registry, "migex_state_ahead")
         self._quarantined = _counter(registry, "migex_quarantined_total")
         for agency in (*self._agencies, OTHER):  # from zero on, or else Prometheus cannot see the first increase
             self._quarantined.labels(self._agent, agency)
@@ -174,13 +190,30 @@ class AgentTelemetry:
         """Set the size of the state on disk, in bytes."""
         self._state.set(size)
 
+    def waiting(self, partitions: int) -> None:
+        """Set the number of partitions that are assigned and not open."""
+        self._waiting.set(partitions)
+
+    def checkpoint(self, partition: int, made_at: float) -> None:
+        """Set the instant of the newest checkpoint, in seconds since 1970; its age goes on growing by itself."""
+        self._checkpoint_age.labels(self._agent, str(partition)).set_function(lambda: self._now() - made_at)
+
+    def damaged(self) -> None:
+        """Count a checkpoint that was not what it said."""
+        self._damaged.inc()
+
+    def state_ahead(self, partition: int) -> None:
+        """Say that a partition stands still, for its source ends before what was applied of it."""
+        self._state_ahead.labels(self._agent, str(partition)).set(1)
+
     def quarantined(self, agency: str, count: int = 1) -> None:
         """Count records that the fold could not apply."""
         self._quarantined.labels(self._agent, _closed(agency, self._agencies)).inc(count)
 
     def released(self, partition: int) -> None:
         """Forget a partition that another worker owns now."""
-        for gauge in (self._applied, self._log_end, self._lag_frames, self._parked):
+        gauges = (self._applied, self._log_end, self._lag_frames, self._parked, self._checkpoint_age, self._state_ahead)
+        for gauge in gauges:
             gauge.remove(self._agent, str(partition))
 
     def books(self, agency: str, family: str, entry: str, count: int) -> None:

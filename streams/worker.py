@@ -14,21 +14,22 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import faust
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from schemas.errors import Broken, Misconfigured, Unavailable
+from streams.checkpoints import LOG_SHORTER
+from streams.crash_points import CrashPoint
 from streams.fold import CutClosed, Effect, Message, Noted
 from streams.partition import Output
-from streams.telemetry import AgentTelemetry
-from streams.topics import Topics
+from streams.workplace import Archive, Assignment, Workplace
 
 MESSAGES_PER_STEP = 8
 """Frames of one partition folded in one step: fewer cost more per record, more delay the others."""
@@ -44,51 +45,14 @@ BROKEN_STEPS = 50
 SEEKS = 100
 """Times in a row that a partition is read again from one position, before its log is said to have a hole there."""
 
+OPEN_SECS = 10.0
+"""How long a rebalance waits for states to open; those that take longer, to copy a checkpoint, follow later."""
+
 SESSION_SECS = 6.0
 WATCH_SECS = 0.5
 
 COLLECT_SECS = 20.0
 """Between garbage collections; automatic ones walk over all that a step has read, which took 15 % of its time."""
-
-
-class Workplace(Protocol):
-    """A fold at one partition, with its state: `streams.partition.Partition`, or the feed store's counterpart."""
-
-    position: int
-
-    @property
-    def outbox(self) -> int:
-        """How many outputs are not acknowledged."""
-
-    def step(self, messages: Sequence[Message]) -> tuple[list[Output], Sequence[Effect]]:
-        """Fold, write, and return what to send and all effects."""
-
-    def unsent(self) -> list[Output]:
-        """Return the outputs to send again after a start."""
-
-    def acknowledge(self) -> None:
-        """Note that the oldest output not yet acknowledged has been."""
-
-    def close(self) -> None:
-        """Give the state free."""
-
-    def size(self) -> int:
-        """Return the bytes on disk."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What one worker does: its agent's name, its source and where things lie."""
-
-    agent: str
-    source: str  # topic name
-    topics: Topics
-    bootstrap: str
-    member: str  # stable name of this worker in its group: a restart gets its partitions back at once
-    open: Callable[[int], Workplace]
-    telemetry: AgentTelemetry
-    agencies: Mapping[int, str]  # permanent number -> code
-    on_cut: Callable[[CutClosed], None] | None = None
 
 
 class _Chunks(driver.Consumer):  # type: ignore[misc]
@@ -169,11 +133,12 @@ class _AsIs(faust.Schema):  # type: ignore[misc]
 class _Place:
     """An open partition: its fold with its state, who may fold and send next, and what Kafka has not acknowledged."""
 
-    __slots__ = ("sending", "turn", "workplace")
+    __slots__ = ("saved", "sending", "turn", "workplace")
 
     def __init__(self, workplace: Workplace) -> None:
         self.workplace = workplace
         self.turn = asyncio.Lock()
+        self.saved = time.monotonic()  # when a checkpoint was last taken, or the place opened
         self.sending: deque[asyncio.Future[Any]] = deque()
 
 
@@ -186,7 +151,8 @@ class Worker:
         self.revocations = 0
         """How often partitions were taken away: what was begun under an earlier assignment is given up."""
         self._places: dict[int, _Place] = {}
-        self._locked: set[int] = set()  # ours, while a former owner has the state open
+        self._absent: set[int] = set()  # ours, and not open: being opened, locked by a former owner, or away
+        self._opening: dict[int, asyncio.Task[None]] = {}
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._ends: dict[int, int] = {}
@@ -206,45 +172,85 @@ class Worker:
     async def take_over(self, partitions: Collection[int]) -> None:
         """Open what is assigned, give free what is not, and read on where each state stands.
 
-        Raises Broken when a log ends before the position, Misconfigured when a state is another one's.
+        Returns after at most `OPEN_SECS`. What is not open by then follows when it is; the others go on.
+        """
+        self.close([partition for partition in self._places if partition not in partitions])
+        self._absent = set(partitions) - self._places.keys()
+        await self._read_on(list(self._places))
+        if opening := self._open_absent():
+            await asyncio.wait(opening, timeout=OPEN_SECS)
+
+    def _open_absent(self) -> list[asyncio.Task[None]]:
+        """Begin to open what is ours and is not open; `watch` does so again and again."""
+        for partition in self._absent - self._opening.keys():
+            self._opening[partition] = asyncio.create_task(self._bring_in(partition))
+        return list(self._opening.values())
+
+    async def _bring_in(self, partition: int) -> None:
+        """Open a partition and read on where its state stands."""
+        revocations = self.revocations
+        try:
+            if await self._open(partition):
+                await self._read_on([partition])
+        except BaseException as error:
+            if self.revocations == revocations:  # otherwise it was an assignment that is gone
+                self.stop_at_once(error)
+        finally:
+            del self._opening[partition]
+
+    async def _open(self, partition: int) -> bool:
+        """Open a partition's state and send again what was not acknowledged; return whether it is open now.
+
+        It is not when its former owner has not let go yet, its store is away, or it was taken from us meanwhile.
         """
         revocations = self.revocations
-        self.close([partition for partition in self._places if partition not in partitions])
-        for partition in sorted(partitions):
-            if await self._open(partition) is None:
-                self._locked.add(partition)
-            if self.revocations != revocations:
-                return
-        await self._read_on(set(partitions) - self._locked)
-
-    async def _open(self, partition: int) -> int | None:
-        """Open a partition's state if it is not open, send again what was not acknowledged, return the position.
-
-        None: its former owner has not let go yet, or its store is away; `watch` tries again, the others go on.
-        """
-        place = self._places.get(partition)
-        if place is None:
-            try:
-                place = _Place(self.assignment.open(partition))
-            except Unavailable:
-                return None
-            self._places[partition] = place
-            async with place.turn:
-                await self._send(place, place.workplace.unsent())
-        return place.workplace.position
+        self.assignment.reach(CrashPoint.TAKEOVER_BEFORE_OPEN)
+        try:
+            workplace = await asyncio.to_thread(self.assignment.open, partition)
+        except Unavailable:
+            return False
+        except Broken as error:
+            if error.code != LOG_SHORTER:
+                raise
+            self._refuse(partition, error)
+            return False
+        if self.revocations != revocations:
+            workplace.close()
+            return False
+        place = self._places[partition] = _Place(workplace)
+        self._absent.discard(partition)
+        self.assignment.reach(CrashPoint.TAKEOVER_AFTER_OPEN)
+        async with place.turn:
+            await self._send(place, workplace.unsent())
+        self.assignment.reach(CrashPoint.TAKEOVER_AFTER_RESEND)
+        return self._places.get(partition) is place
 
     async def _read_on(self, partitions: Collection[int]) -> None:
-        """Read the open ones of these partitions from where their states stand."""
-        source = self.assignment.source
-        positions = {TP(source, n): self._places[n].workplace.position for n in partitions if n in self._places}
-        if not positions:
+        """Read these partitions from where their states stand, but for those whose source ends before."""
+        tps = [TP(self.assignment.source, partition) for partition in partitions]
+        if not tps:
             return
-        for tp, end in (await self.app.consumer.highwaters(*positions)).items():
-            if end < positions[TP(*tp)]:
-                raise Broken(
-                    "log-shorter", f"Partition {tp.partition} of {source} ends at {end}, yet more of it was applied."
-                )
+        ends = await self.app.consumer.highwaters(*tps)
+        positions = {}
+        for tp in tps:
+            place = self._places.get(tp.partition)
+            if place is None:
+                continue
+            if ends[tp] >= place.workplace.position:
+                positions[tp] = place.workplace.position
+                continue
+            place.workplace.mark(ends[tp])
+            where = f"Partition {tp.partition} of {tp.topic}"
+            self._refuse(
+                tp.partition, Broken("log-shorter", f"{where} ends at {ends[tp]}, yet more of it was applied.")
+            )
         await self._seek(positions)
+
+    def _refuse(self, partition: int, error: Broken) -> None:
+        """Let a partition stand still whose source lost what was applied: what is said from now on may be wrong."""
+        self.close([partition])
+        self.assignment.telemetry.state_ahead(partition)
+        structlog.get_logger(__name__).error("A partition stands still.", code=error.code, detail=error.detail)
 
     async def _seek(self, positions: Mapping[TP, int]) -> None:
         """Read on from these positions; what was taken away in the meantime is left to its next owner."""
@@ -257,11 +263,11 @@ class Worker:
     def close(self, partitions: Iterable[int]) -> None:
         """Give partitions free for another owner."""
         for partition in partitions:
-            self._locked.discard(partition)
+            self._absent.discard(partition)
             place = self._places.pop(partition, None)
             if place is not None:
                 place.workplace.close()
-                self.assignment.telemetry.released(partition)
+            self.assignment.telemetry.released(partition)
 
     async def step(self, partition: int, messages: Sequence[Message]) -> None:
         """Fold one chunk and send what it puts out; waits while too much is on its way."""
@@ -272,33 +278,55 @@ class Worker:
             if self._places.get(partition) is not place:
                 return
             if messages[0].offset > place.workplace.position:
-                await self._seek_back(partition, place.workplace.position)
+                await self._seek_back(partition, place)
                 return
             self._sought.pop(partition, None)
-            began = time.perf_counter()
-            outputs, effects = place.workplace.step(messages)
-            self.assignment.telemetry.fold_took(time.perf_counter() - began)
-            await self._send(place, outputs)
-            if self._places.get(partition) is place:
-                self._report(partition, place.workplace, effects)
+            await self._fold(partition, place, messages)
         await self._settle(place)
 
-    async def _seek_back(self, partition: int, position: int) -> None:
-        """Read again from the position: the chunk was fetched under an earlier assignment, or the log has a hole."""
+    async def _fold(self, partition: int, place: _Place, messages: Sequence[Message]) -> None:
+        """Fold, send and report; the caller has the place's turn."""
+        began = time.perf_counter()
+        outputs, effects = place.workplace.step(messages)
+        self.assignment.telemetry.fold_took(time.perf_counter() - began)
+        await self._send(place, outputs)
+        if self._places.get(partition) is place:
+            self._report(partition, place.workplace, effects)
+
+    async def _seek_back(self, partition: int, place: _Place) -> None:
+        """Read again from the position: the chunk was fetched under an earlier assignment, or the log has a hole.
+
+        A hole at its old end is filled from the archive, if there is one.
+        """
         tp = TP(self.assignment.source, partition)
+        position = place.workplace.position
         before, times = self._sought.get(partition, (-1, 0))
         self._sought[partition] = position, times + 1 if before == position else 1
         begin = (await self.app.consumer.earliest_offsets(tp))[tp]
-        if begin > position or self._sought[partition][1] > SEEKS:
+        if begin > position and self.assignment.archive is not None:
+            await self._fold_archived(partition, place, self.assignment.archive)
+            position = max(begin, place.workplace.position)
+        elif begin > position or self._sought[partition][1] > SEEKS:
             raise Broken("log-hole", f"Partition {partition} does not hold offset {position}: its log was cut.")
-        await self._seek({tp: position})
+        if self._places.get(partition) is place:
+            await self._seek({tp: position})
+
+    async def _fold_archived(self, partition: int, place: _Place, archive: Archive) -> None:
+        """Fold a file of the archive; the next one when the other partitions have had their turn."""
+        for messages in _chunked(await asyncio.to_thread(archive, partition, place.workplace.position)):
+            if self._places.get(partition) is not place:
+                return
+            await self._fold(partition, place, messages)
+            await self._settle(place)
 
     async def _send(self, place: _Place, outputs: Sequence[Output]) -> None:
         """Send in the order of the outbox; the caller has the place's turn."""
         producer = await self._started_producer()
         for output in outputs:
             topic = self.assignment.topics.name(output.topic)
+            self.assignment.reach(CrashPoint.SEND_BEFORE)
             place.sending.append(await producer.send(topic, output.value, partition=output.partition))
+            self.assignment.reach(CrashPoint.SEND_AFTER)
 
     async def _settle(self, place: _Place) -> None:
         """Acknowledge in order what Kafka has; a failed send ends the worker, whose next start sends it again."""
@@ -307,6 +335,7 @@ class Worker:
             oldest = sending[0]
             await oldest
             if sending and sending[0] is oldest:  # the agent and the watch may both have waited for it
+                self.assignment.reach(CrashPoint.ACKNOWLEDGE_AFTER)
                 sending.popleft()
                 place.workplace.acknowledge()
         await asyncio.sleep(0)  # a step is pure computing: let the producer and the heartbeats have their turn
@@ -393,6 +422,10 @@ class Worker:
         async def watch() -> None:
             await worker.watch()
 
+        @app.task  # type: ignore[untyped-decorator]
+        async def keep_checkpoints() -> None:
+            await worker.keep_checkpoints()
+
         @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
         async def revoked(_app: Any, tps: set[TP], **_: Any) -> None:
             worker.revocations += 1
@@ -421,20 +454,39 @@ class Worker:
                 gc.collect()
                 collected = time.monotonic()
             try:
-                for place in list(self._places.values()):
+                for partition, place in list(self._places.items()):
                     await self._settle(place)
-                await self._open_locked()
+                    if self._places.get(partition) is place:
+                        self._tend(partition, place.workplace)
+                self._open_absent()
                 self.assignment.telemetry.outbox(sum(w.outbox for w in self.workplaces.values()))
                 self.assignment.telemetry.state(sum(w.size() for w in self.workplaces.values()))
+                self.assignment.telemetry.waiting(len(self._absent))
             except BaseException as error:
                 self.stop_at_once(error)
 
-    async def _open_locked(self) -> None:
-        """Try again to open what a former owner had open, or what lies in a store that was away."""
-        for partition in sorted(self._locked):
-            if await self._open(partition) is not None and partition in self._locked:
-                self._locked.discard(partition)
-                await self._read_on([partition])
+    def _tend(self, partition: int, workplace: Workplace) -> None:
+        workplace.tend()
+        if workplace.saved_at is not None:
+            self.assignment.telemetry.checkpoint(partition, workplace.saved_at)
+
+    async def keep_checkpoints(self) -> None:
+        """Publish checkpoints of what has moved on, one partition after another, copying in another thread."""
+        while not self.app.should_stop:
+            await self.app.sleep(min(WATCH_SECS, self.assignment.checkpoint_secs))
+            due = time.monotonic() - self.assignment.checkpoint_secs
+            place = min(self._places.values(), key=lambda place: place.saved, default=None)
+            if place is None or place.saved > due:
+                continue
+            place.saved = time.monotonic()
+            try:
+                publish = place.workplace.checkpoint()
+                if publish is not None:
+                    await asyncio.to_thread(publish)
+            except (OSError, Unavailable) as error:  # its growing age tells; the figures do not depend on it
+                structlog.get_logger(__name__).warning("A checkpoint was not published.", error=str(error))
+            except BaseException as error:
+                self.stop_at_once(error)
 
     def run(self, logging_config: Mapping[str, Any]) -> None:
         """Work until SIGTERM; `logging_config` as `logging.config.dictConfig` takes it."""

@@ -112,6 +112,20 @@ def changes(connection: Connection, generation: int, span: Span, page: Page) -> 
     return [_change(row) for row in connection.execute(ordered)]
 
 
+def tables(connection: Connection, generation: int) -> list[str]:
+    """Return the ids of all tables that ever had a cell, ascending."""
+    rows = CELL_NOW.c
+    query = select(rows.table_id).where(rows.generation == generation).distinct().order_by(rows.table_id)
+    return list(connection.execute(query).scalars())
+
+
+def count(connection: Connection, generation: int, table: str) -> int:
+    """Return how many cells a table has at the latest cut."""
+    rows = CELL_NOW.c
+    query = select(func.count()).where(rows.generation == generation, rows.table_id == table, rows.facts != 0)
+    return connection.execute(query).scalar_one()
+
+
 def periods(connection: Connection, generation: int, table: str) -> tuple[str, str] | None:
     """Return the first and the last period of a table at the latest cut, or None when it has no cell."""
     rows = CELL_NOW.c

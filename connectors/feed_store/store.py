@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +11,14 @@ from sqlalchemy import Connection, insert, select
 from connectors.feed_store import books as book
 from connectors.feed_store import opening, reading
 from connectors.feed_store.cells import Cell, Change, Cut
+from connectors.feed_store.generations import Generations
+from connectors.feed_store.lease import LEASE_SECS, Lease
+from connectors.feed_store.manifest import State
 from connectors.feed_store.tables import IDENTITY
 from connectors.feed_store.writing import Transaction
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Reason, Refused
 from streams.books import TABLE as BOOKS
+from streams.crash_points import CrashPoint, Reach, never
 
 _MAX_TICK = 2**62
 
@@ -30,6 +35,26 @@ class FeedStore:
         self._engine = opening.open_engine(url)
         self._writing = opening.writing(self._engine)
         self._reading = opening.reading(self._engine)
+        self.generations = Generations(self._writing, self._reading)
+
+    def at(self, generation: int) -> FeedStore:
+        """Return the same store, open once, as another generation has it."""
+        other = copy.copy(self)
+        other.generation = generation
+        return other
+
+    def shown(self, asked: int | None = None) -> FeedStore:
+        """Return the store as readers see it: the generation they ask for, else the current one.
+
+        Before there is a current one it is this store's own. Raises Refused for one that is not there.
+        """
+        if asked is None:
+            return self.at(self.generations.current() or self.generation)
+        found = self.generations.find(asked)
+        if found is None or found.state in (State.DROPPING, State.DROPPED):
+            rule = "There is no such generation, or it was dropped."
+            raise Refused((Reason("generation-absent", "generation", rule, "Leave it out to see the current one."),))
+        return self.at(asked)
 
     def close(self) -> None:
         """Close all connections."""
@@ -54,16 +79,24 @@ class FeedStore:
                     f"{topic} of {cluster_id}. Set MIGEX_FEED__URL to another database, or a new MIGEX_GENERATION.",
                 )
 
+    def lease(self, holder: str, secs: float = LEASE_SECS) -> Lease:
+        """Return the right to write this generation's figures, not taken yet; see `Lease`."""
+        return Lease(self._writing, self.generation, holder, secs)
+
     @contextmanager
-    def begin(self, partition: int) -> Iterator[Transaction]:
+    def begin(self, partition: int, lease: Lease | None = None, reach: Reach = never) -> Iterator[Transaction]:
         """Begin the writer's step for a partition of the partials topic; all of it is committed at the end, or nothing.
 
-        Raises Unavailable when the database is away, another writer holds it, or the position was moved by another.
+        Raises Unavailable when the database is away, another writer holds it, the position was moved by another, or
+        the lease, which the step renews, was lost.
         """
         with opening.errors_translated(), self._writing.begin() as connection:
+            if lease is not None:
+                lease.renew(connection)
             step = Transaction(connection, self.generation, partition)
             yield step
             step.flush()
+            reach(CrashPoint.FEED_BEFORE_COMMIT)
 
     def latest_cut(self) -> Cut | None:
         """Return the latest complete cut, or None before the first."""
@@ -107,6 +140,16 @@ class FeedStore:
         page = reading.Page(after, _MAX_TICK if until is None else until, limit)
         with self._snapshot() as connection:
             return reading.changes(connection, self.generation, span, page)
+
+    def tables(self) -> list[str]:
+        """Return the ids of all tables that ever had a cell, the books among them, ascending."""
+        with self._snapshot() as connection:
+            return reading.tables(connection, self.generation)
+
+    def count(self, table: str) -> int:
+        """Return how many cells a table has at the latest cut."""
+        with self._snapshot() as connection:
+            return reading.count(connection, self.generation, table)
 
     def periods(self, table: str) -> tuple[str, str] | None:
         """Return the first and the last period of a table at the latest cut, or None when it has no cell."""

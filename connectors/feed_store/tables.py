@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData()
@@ -31,6 +31,32 @@ def _cell_columns() -> list[Column[Any]]:
     ]
 
 
+GENERATION = Table(
+    "generation",
+    METADATA,
+    _key("number", _LONG),
+    Column("state", Text, nullable=False),  # see manifest.State
+    Column("manifest", Text, nullable=False),  # JSON of manifest.Manifest
+    Column("created_at", _LONG, nullable=False),  # ms since 1970-01-01T00:00Z
+    **_LEAN,
+)
+"""The ways of counting whose figures lie here."""
+
+_ONE = text("state = 'current'")
+Index("one_current", GENERATION.c.state, unique=True, sqlite_where=_ONE, postgresql_where=_ONE)
+
+ACT = Table(
+    "act",
+    METADATA,
+    _key("number", _LONG),
+    Column("at", _LONG, nullable=False),  # ms since 1970-01-01T00:00Z
+    Column("what", Text, nullable=False),
+    Column("generation", _LONG, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+    **_LEAN,
+)
+"""What was done with generations, and why."""
+
 IDENTITY = Table(
     "identity",
     METADATA,
@@ -50,6 +76,17 @@ POSITION = Table(
     **_LEAN,
 )
 """The next offset to fold, per partition of the partials topic (law L2)."""
+
+LEASE = Table(
+    "lease",
+    METADATA,
+    _key("generation", _LONG),
+    Column("holder", Text, nullable=False),  # one worker among all hosts
+    Column("term", _LONG, nullable=False),  # how often it was taken
+    Column("expires_at", _LONG, nullable=False),  # ms since 1970-01-01T00:00Z by the database's clock
+    **_LEAN,
+)
+"""Who may write a generation's figures."""
 
 KV = Table(
     "kv",

@@ -7,6 +7,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
+from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
 from ops.worker_http import state_server
@@ -28,5 +29,8 @@ async def _run(settings: Settings) -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker.bootstrap)
     async with producer, consumer, state_server(registry, lambda _path, _query: None, *settings.address("clock")):
         telemetry = ClockTelemetry(registry)
-        clock = Clock(producer, consumer, inbox.name, inbox.partitions, telemetry, tick_secs=settings.tick_secs)
+        reach = Rehearsal(settings, "clock").reach
+        clock = Clock(
+            producer, consumer, inbox.name, inbox.partitions, telemetry, tick_secs=settings.tick_secs, reach=reach
+        )
         await clock.run(until_stopped())

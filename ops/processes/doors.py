@@ -17,6 +17,7 @@ from ops.settings import Settings
 from schemas.codelists import CodeLists
 from schemas.conventions import Convention
 from schemas.errors import Unavailable
+from streams.crash_points import Reach, never
 from streams.topics import Topics
 
 BATCH_BYTES = 768 * 1024
@@ -39,7 +40,7 @@ def spare_the_collector() -> None:
 
 @asynccontextmanager
 async def open_inbox(
-    settings: Settings, topics: Topics, linger_ms: int = 20
+    settings: Settings, topics: Topics, linger_ms: int = 20, reach: Reach = never
 ) -> AsyncIterator[tuple[AIOKafkaProducer, InboxWriter]]:
     """Connect to Kafka and give its producer and the writer of the inbox; raises Unavailable when no broker answers."""
     producer = AIOKafkaProducer(
@@ -56,7 +57,7 @@ async def open_inbox(
         detail = f"No broker answers at {settings.broker.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
         raise Unavailable("kafka-away", detail) from error
     inbox = topics["inbox"]
-    writer = InboxWriter(producer, inbox.name, inbox.partitions, linger_ms)
+    writer = InboxWriter(producer, inbox.name, inbox.partitions, linger_ms=linger_ms, reach=reach)
     try:
         yield producer, writer
     finally:

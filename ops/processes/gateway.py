@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from connectors.gateway import Edges, create_app
 from ops import secrets
 from ops.processes.doors import admission, open_inbox, spare_the_collector
+from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
 from schemas.conventions import load
 from schemas.errors import Unavailable
@@ -39,7 +40,7 @@ async def _run(settings: Settings) -> None:
     PlatformCollector(registry=metrics)
     known = admission(settings, convention)
     keys = secrets.agencies(settings.secrets)
-    async with open_inbox(settings, topics) as (_, inbox):
+    async with open_inbox(settings, topics, reach=Rehearsal(settings, "gateway").reach) as (_, inbox):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
         app = create_app(Edges(known, inbox, keys, telemetry, metrics))
         server = _server(app, *settings.address("gateway"))

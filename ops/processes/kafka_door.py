@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.agency_topics import GROUP, Edges, KafkaDoor, Routes
 from ops.processes.doors import admission, open_inbox, spare_the_collector
+from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
 from ops.worker_http import state_server
@@ -39,14 +40,16 @@ async def _run(settings: Settings) -> None:
     routes = Routes(
         topics.agency_topics(), {agency: topics.name(f"verdicts:{agency}") for agency in convention.agencies}
     )
+    reach = Rehearsal(settings, "kafka-door").reach
     async with (
-        open_inbox(settings, topics, linger_ms=2) as (producer, inbox),  # a step's entries come all at once
+        # a step's entries come all at once, so they need not wait long for others
+        open_inbox(settings, topics, linger_ms=2, reach=reach) as (producer, inbox),
         _consumer(settings.broker.bootstrap, settings.address("kafka-door")[1]) as consumer,
         state_server(registry, lambda _path, _query: None, *settings.address("kafka-door")),
     ):
         telemetry = DoorTelemetry(registry, "kafka", tuple(convention.agencies))
         spare_the_collector()
-        await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry), routes).run(stopped)
+        await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry, reach=reach), routes).run(stopped)
 
 
 def _consumer(bootstrap: str, port: int) -> AIOKafkaConsumer:

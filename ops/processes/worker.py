@@ -12,7 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
+from ops.crews import MEMBER_PORTS
+from ops.generations.rules import enrolled
 from ops.logs import config
+from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
 from ops.worker_http import state_server
 from schemas.codelists import CodeLists
@@ -22,14 +25,17 @@ from schemas.errors import Misconfigured
 from streams import questions
 from streams.aggregate import Aggregate
 from streams.books import ENTRIES
+from streams.checkpoints import Checkpoints
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
 from streams.fold import CutClosed, Fold
-from streams.partition import Identity, Partition
+from streams.partition import Partition
 from streams.reconcile.fold import Reconcile
+from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics, partition
-from streams.worker import Assignment, Worker, Workplace
+from streams.worker import Worker
+from streams.workplace import Assignment, Workplace
 
 SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 """Agent -> role of the topic it reads."""
@@ -38,7 +44,8 @@ SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 def run(settings: Settings, agent: str, member: int = 0) -> None:
     """Work as one agent until SIGTERM; `member` numbers the workers of one agent, from 0.
 
-    Raises Misconfigured for an unknown agent, and for a state or feed store of another cluster.
+    Raises Misconfigured for an unknown agent, for a state or feed store of another cluster, and for a generation that
+    nobody began or that counts otherwise than this program.
     """
     if agent not in SOURCES:
         raise Misconfigured("unknown-agent", f"There is no agent {agent!r}: choose one of {', '.join(SOURCES)}.")
@@ -57,6 +64,7 @@ class _Office:
         self._settings = settings
         self._agent = agent
         self._member = member
+        self._generation = enrolled(settings)
         self._convention = load(settings.convention)
         self._rules = Rules(self._convention, CodeLists.load(*self._convention.codelist_directories))
         self._topics = Topics.of(settings.generation, self._convention)
@@ -65,16 +73,20 @@ class _Office:
         self._registry = CollectorRegistry()
         self._telemetry = AgentTelemetry(self._registry, agent, tuple(self._convention.agencies))
         self._store = self._open_store() if agent == "aggregate" else None
+        self._name = f"{settings.host}.{agent}-{member}"
+        self._rehearsal = Rehearsal(settings, f"{agent}-{member}" if member else agent)
         self.assignment = Assignment(
             agent=agent,
             source=self._source,
             topics=self._topics,
             bootstrap=settings.broker.bootstrap,
-            member=f"{agent}-{member}",
+            member=self._name,
             open=self._open,
             telemetry=self._telemetry,
             agencies={agency.id: code for code, agency in self._convention.agencies.items()},
             on_cut=self._show_books(self._store, self._convention, self._telemetry) if self._store else None,
+            checkpoint_secs=settings.checkpoints.secs,
+            reach=self._rehearsal.reach,
         )
 
     def attend(self, worker: Worker) -> None:
@@ -84,7 +96,8 @@ class _Office:
 
         @worker.app.task  # type: ignore[untyped-decorator]
         async def attend() -> None:
-            async with state_server(self._registry, desk.answer, host, port + self._member * 16):
+            self._rehearsal.listen()
+            async with state_server(self._registry, desk.answer, host, port + self._member * MEMBER_PORTS):
                 await worker.stopped()
 
     def _open_store(self) -> FeedStore:
@@ -93,16 +106,22 @@ class _Office:
         return store
 
     def _open(self, number: int) -> Workplace:
+        reach = self._rehearsal.reach
         if self._store is not None:
-            return FeedPartition(self._store, number, Aggregate(self._topics.partitions("log")))
-        fold: Fold = self._deduplicate(number) if self._agent == "deduplicate" else self._reconcile(number)
-        generation = self._settings.generation
-        place = self._settings.state / f"g{generation}" / self._agent / f"p{number}"
-        return Partition(place, Identity(self._cluster, self._source, number, generation, self._agent), fold)
+            fold = Aggregate(self._topics.partitions("log"))
+            return FeedPartition(self._store, number, fold, self._store.lease(self._name), reach)
+        settings, agent = self._settings, self._agent
+        stage: Fold = self._deduplicate(number) if agent == "deduplicate" else self._reconcile(number)
+        identity = Identity(self._cluster, self._source, number, settings.generation, agent)
+        root, damaged = settings.checkpoints_directory, self._telemetry.damaged
+        shelf = Checkpoints(root, identity, self._name, damaged, reach)
+        return Partition(
+            settings.state / f"g{settings.generation}" / agent / f"p{number}", identity, stage, shelf, reach
+        )
 
     def _deduplicate(self, number: int) -> Deduplicate:
         codes = {agency.id: code for code, agency in self._convention.agencies.items()}
-        return Deduplicate(number, self._topics.partitions("log"), codes)
+        return Deduplicate(number, self._topics.partitions("log"), codes, self._generation.manifest.speaks_from)
 
     def _reconcile(self, number: int) -> Reconcile:
         return Reconcile(number, self._topics.partitions("inbox"), self._rules)
@@ -131,16 +150,30 @@ class _Desk:
         self._topics = topics
 
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
-        """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question."""
-        record = bytes.fromhex(query.get("id", ""))
+        """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question.
+
+        `records` and `blocks` take several, joined by commas (id; block-id), and leave out what is not owned.
+        """
         if path.endswith("/record"):
-            place = self._owned(partition(record, self._topics.partitions("inbox")))
-            return None if place is None else questions.versions(place.view, record)
+            return self._record(query["id"])
         if path.endswith("/block"):
-            block = int(query["block"])
-            place = self._owned(partition(block.to_bytes(4, "big"), self._topics.partitions("log")))
-            return None if place is None else questions.standing(place.view, self._stage, block, record)
+            return self._block(query["block"], query["id"])
+        if path.endswith("/records"):
+            return {each: found for each in query["ids"].split(",") if (found := self._record(each)) is not None}
+        if path.endswith("/blocks"):
+            pairs = [each.split("-") for each in query["ids"].split(",")]
+            return {record: found for block, record in pairs if (found := self._block(block, record)) is not None}
         return None
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        record = bytes.fromhex(name)
+        place = self._owned(partition(record, self._topics.partitions("inbox")))
+        return None if place is None else questions.versions(place.view, record)
+
+    def _block(self, named: str, name: str) -> dict[str, Any] | None:
+        block = int(named)
+        place = self._owned(partition(block.to_bytes(4, "big"), self._topics.partitions("log")))
+        return None if place is None else questions.standing(place.view, self._stage, block, bytes.fromhex(name))
 
     def _owned(self, number: int) -> Partition | None:
         place = self._worker.workplaces.get(number)

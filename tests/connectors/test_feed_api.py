@@ -18,7 +18,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from connectors.feed_api import create_app
-from connectors.feed_store import FeedStore
+from connectors.feed_store import FeedStore, Manifest
 from streams.fold import CellChange, CutClosed
 from tests.connectors.feed_tables import CONVENTION, LISTS, at
 
@@ -294,7 +294,7 @@ async def test_the_page_for_people_links_what_there_is(feed: httpx.AsyncClient) 
 async def test_the_openapi_document_names_every_parameter(feed: httpx.AsyncClient) -> None:
     paths = (await feed.get("/openapi.json")).json()["paths"]
     names = {each["name"] for each in paths["/v1/tables/{table}"]["get"]["parameters"]}
-    assert names == {"table", "from", "to", "cut", "detail", "totals", "format", "lang", "width"}
+    assert names == {"table", "from", "to", "cut", "generation", "detail", "totals", "format", "lang", "width"}
 
 
 def test_whatever_is_asked_the_answer_is_one_that_the_document_foresees(store: FeedStore) -> None:
@@ -320,3 +320,34 @@ async def test_questions_are_counted_by_table_format_and_status(feed: httpx.Asyn
     for labels in ('format="csv",status="200",table="F06"', 'format="text",status="422",table="F06"',
                    'format="other",status="404",table="other"', 'format="text",status="200",table="F06"'):  # fmt: skip
         assert f"migex_feed_requests_total{{{labels}}} 1.0" in metrics
+
+
+async def test_readers_see_another_generation_at_once_when_it_is_switched_to(
+    feed: httpx.AsyncClient, store: FeedStore
+) -> None:
+    path = "/v1/tables/F06?format=csv&detail=true&to=2018-01"
+    before = await feed.get(path)
+    rules = Manifest(1, "c", "l")
+    store.generations.enrol(1, rules)
+    store.generations.begin(2, rules)
+    with store.at(2).begin(0) as step:
+        step.write(CutClosed(THIRD, (change(f"{CROSSING}|KOZLOVICHI", 9),)))
+        step.advance(0, 1)
+    store.generations.ready(2)
+    assert (await feed.get(path, headers={"If-None-Match": before.headers["etag"]})).status_code == 304
+    asked = await feed.get(f"{path}&generation=2")
+    assert asked.headers["migex-generation"] == "2"
+
+    store.generations.switch(2, "rehearsed")
+    after = await feed.get(path, headers={"If-None-Match": before.headers["etag"]})
+    assert (after.status_code, after.text, after.headers["etag"]) == (200, asked.text, asked.headers["etag"])
+    assert (await feed.get(f"{path}&generation=1")).text == before.text
+    assert (await feed.get("/v1/books")).json()["generation"] == 2
+    assert [cut["tick"] for cut in (await feed.get("/v1/cuts")).json()] == [THIRD]
+    assert "Generation <b>2</b>" in (await feed.get("/")).text
+
+
+@pytest.mark.parametrize("path", ["/v1/tables/F06", "/v1/tables/F06/changes", "/v1/cuts", "/v1/books"])
+async def test_a_generation_that_is_not_there_is_404(feed: httpx.AsyncClient, path: str) -> None:
+    answer = await feed.get(f"{path}?generation=7")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "generation-absent")

@@ -171,6 +171,17 @@ def test_a_frame_whose_columns_do_not_fit_is_only_counted(
     assert [effect.topic for effect in effects if isinstance(effect, Send)] == ["quarantine"]
 
 
+def test_a_generation_built_later_is_silent_about_conflicts_that_an_earlier_one_has_told() -> None:
+    at = Station(Deduplicate(0, 1, {1: "gpk"}, speaks_from=20), 0)
+    told = []
+    for revision, tick in enumerate((10, 20, 30), 1):
+        for minute in (0, 5):
+            outputs = at.step([inbox_frame([delivery(ONE._replace(revision=revision, minute=minute))])])
+            told += [json.loads(o.value)["revision"] for o in outputs if isinstance(o, Send) and o.topic != "log"]
+        at.step([encode(tick_frame(tick))])
+    assert (told, counts(at)["conflict"]) == ([3], 3)
+
+
 def test_a_conflict_of_an_agency_that_is_listed_no_more_is_counted_and_told_to_nobody() -> None:
     at = Station(Deduplicate(0, 1, {2: "mvd"}), 0)
     effects = at.step([inbox_frame([delivery(ONE), delivery(ONE._replace(minute=60))])])

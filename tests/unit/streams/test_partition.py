@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from schemas.errors import Broken, Misconfigured, Unavailable
 from schemas.frame import encode, tick_frame
+from streams.checkpoints import Checkpoints
 from streams.deduplicate import Deduplicate
-from streams.fold import Effect, Message, Send, View
-from streams.partition import Identity, Output, Partition
+from streams.fold import Effect, Fold, Message, Send, View
+from streams.partition import Output, Partition
 from streams.reconcile.fold import Reconcile
 from streams.replay import Replay
+from streams.rocks import Identity
 from tests.laws.records import Crossing, Entry, delivery, inbox_frame, rules
 from tests.laws.worlds import worlds
 
@@ -168,13 +170,21 @@ class Kills:
     def __init__(self, directory: Path, chance: random.Random) -> None:
         self.chance = chance
         self.world = Replay(rules(), 1, 1)
-        folds = {"deduplicate": Deduplicate(0, 1, {1: "gpk", 2: "mvd"}), "reconcile": Reconcile(0, 1, rules())}
-        self._open = {
-            name: lambda name=name, fold=fold: Partition(directory / name, Identity("c", "t", 0, 1, name), fold)
-            for name, fold in folds.items()
+        self.directory = directory
+        self.folds: dict[str, Fold] = {
+            "deduplicate": Deduplicate(0, 1, {1: "gpk", 2: "mvd"}),
+            "reconcile": Reconcile(0, 1, rules()),
         }
-        self.places = {name: self._open[name]() for name in folds}
+        self.places = {name: self.open(name) for name in self.folds}
         self.sources = {"deduplicate": self.world.inbox, "reconcile": self.world.log}
+
+    def open(self, name: str) -> Partition:
+        return Partition(self.directory / name, Identity("c", "t", 0, 1, name), self.folds[name])
+
+    def successor(self, name: str, at: Partition) -> Partition:
+        """Return the place at which work goes on when the process at this one has died."""
+        at.close()
+        return self.open(name)
 
     def work(self) -> None:
         """Fold everything; a process dies now and then: before it sends, in the midst of sending, or unacknowledged."""
@@ -192,9 +202,12 @@ class Kills:
         dies = self.chance.random() < 0.4
         self._send(at, outputs[: self.chance.randint(0, len(outputs))] if dies else outputs)
         if dies:
-            at.close()
-            self.places[name] = at = self._open[name]()
+            self.places[name] = at = self.successor(name, at)
             self._send(at, at.unsent())
+
+    def end(self) -> None:
+        for at in self.places.values():
+            at.close()
 
     def _send(self, at: Partition, outputs: Sequence[Output]) -> None:
         for output in outputs:
@@ -204,13 +217,52 @@ class Kills:
             at.acknowledge()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(worlds(most=5), st.integers(0, 2**32 - 1))
-def test_whatever_dies_and_whenever_the_cells_are_the_same(
-    tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], seed: int
-) -> None:
+class Hosts(Kills):
+    """The same on hosts that share checkpoints; who is taken for dead may go on for a while, and comes back later."""
+
+    def __init__(self, directory: Path, chance: random.Random) -> None:
+        self.zombies: list[tuple[str, Partition]] = []
+        super().__init__(directory, chance)
+
+    def open(self, name: str) -> Partition:
+        identity = Identity("c", "t", 0, 1, name)
+        while True:
+            host = self.chance.choice("abc")
+            shelf = Checkpoints(self.directory / "shelf", identity, host)
+            try:
+                return Partition(self.directory / host / name, identity, self.folds[name], shelf)
+            except Unavailable:
+                continue
+
+    def successor(self, name: str, at: Partition) -> Partition:
+        if self.chance.random() < 0.5 and sum(name == other for other, _ in self.zombies) < 2:
+            self.zombies.append((name, at))
+        else:
+            at.close()
+        return self.open(name)
+
+    def _step(self, name: str) -> None:
+        super()._step(name)
+        if self.chance.random() < 0.1 and (publish := self.places[name].checkpoint()):
+            publish()
+        if self.zombies and self.chance.random() < 0.5:
+            other, at = zombie = self.chance.choice(self.zombies)
+            values = self.sources[other].partitions[0][at.position :][: self.chance.randint(1, 4)]
+            outputs, _ = at.step([Message(at.position + i, value) for i, value in enumerate(values)])
+            self._send(at, outputs)
+            if self.chance.random() < 0.5:
+                at.close()
+                self.zombies.remove(zombie)
+
+    def end(self) -> None:
+        super().end()
+        for _, at in self.zombies:
+            at.close()
+
+
+def check(kills: Kills, entries: list[Entry]) -> None:
+    """Compare the cells with those of the same folds in memory, where nobody dies."""
     clean = Replay(rules(), 1, 1)
-    kills = Kills(tmp_path_factory.mktemp("kills"), random.Random(seed))
     for i, entry in enumerate([*entries, delivery(Crossing("last"))]):
         for world in (clean, kills.world):
             world.inbox.append(0, inbox_frame([entry]))
@@ -218,8 +270,23 @@ def test_whatever_dies_and_whenever_the_cells_are_the_same(
     clean.run()
     kills.world.deduplicate, kills.world.reconcile = [], []
     kills.work()
+    kills.end()
     assert {key: cell[:3] for key, cell in kills.world.cells.items()} == {
         key: cell[:3] for key, cell in clean.cells.items()
     }
-    for at in kills.places.values():
-        at.close()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(most=5), st.integers(0, 2**32 - 1))
+def test_whatever_dies_and_whenever_the_cells_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], seed: int
+) -> None:
+    check(Kills(tmp_path_factory.mktemp("kills"), random.Random(seed)), entries)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(most=5), st.integers(0, 2**32 - 1))
+def test_whichever_host_goes_on_and_from_which_checkpoint_the_cells_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], seed: int
+) -> None:
+    check(Hosts(tmp_path_factory.mktemp("hosts"), random.Random(seed)), entries)

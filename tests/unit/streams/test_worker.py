@@ -12,10 +12,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streams.fold import Effect, Message, Send, View
-from streams.partition import Identity, Partition
+from streams.partition import Partition
+from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics
-from streams.worker import WINDOW, Assignment, Worker, _Place
+from streams.worker import WINDOW, Worker, _Place
+from streams.workplace import Assignment
 
 
 class Echo:

@@ -1,0 +1,1 @@
+"""Chaos: the whole system under fire, and an independent count of what must have come of it."""

@@ -1,0 +1,227 @@
+"""The house under fire: a whole system in its own home, its brokers behind proxies, and second workers.
+
+A second worker has a home of its own, as on another host: it shares the brokers, the feed store and the directory of
+checkpoints with the first one, and no state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from ops import settings as all_settings
+from ops import status, system
+from ops.broker import Broker, Detour
+from ops.chaos.proxy import Proxy
+from ops.demo import generate
+from ops.pids import PidFile
+from ops.ports import free_block
+from ops.settings import Broker as BrokerSettings
+from ops.settings import Checkpoints, Feed, Metrics, Settings
+from schemas import conventions
+from schemas.errors import Misconfigured
+from streams.topics import Topics
+
+CHECKPOINT_SECS = 8.0
+SMALL_DISK = 256 * 1024 * 1024
+"""Bytes of the small disk on which a second worker's state lies."""
+
+_MARK = "migex-chaos"
+"""A file that says: this directory is of such a run, and the next one may empty it."""
+
+_QUIET = Console(quiet=True)
+
+
+class Second:
+    """A second worker of an agent, as on another host: it is started again when it dies, until it is to leave."""
+
+    def __init__(self, first: Settings, agent: str) -> None:
+        """`first` are the settings of the system that it joins."""
+        self.agent = agent
+        self.home = first.home / f"second-{agent}"
+        base = free_block(32)
+        self.settings = first.model_copy(
+            update={
+                "home": self.home,
+                "host": f"second-{agent}",
+                "feed": Feed(url=first.feed_url),
+                "metrics": Metrics(base_port=base),
+                "checkpoints": Checkpoints(directory=str(first.checkpoints_directory), secs=first.checkpoints.secs),
+            }
+        )
+        self.file = PidFile(self.home / "run" / f"{agent}.json")
+        self._keeping: asyncio.Task[None] | None = None
+        self._program: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+
+    def start(self, dies_at: str = "") -> None:
+        """Start it, and again whenever it dies; `dies_at` is a crash point at which it dies the first time."""
+        run = self.home / "run"
+        run.mkdir(parents=True, exist_ok=True)
+        if dies_at:
+            (run / f"crash-at-{self.agent}").write_text(dies_at)
+        self.restarts = 0
+        self._program = None
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self, number: signal.Signals) -> None:
+        """End it with this signal, and wait until it has ended; its state stays where it is."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        if self._program is not None:
+            self.file.signal(number)
+            if not await asyncio.to_thread(self.file.wait, 15.0):
+                self.file.signal(signal.SIGKILL)
+            await asyncio.to_thread(self._program.wait)
+        self.home.joinpath("run", f"{self.agent}.json").unlink(missing_ok=True)
+
+    async def _keep(self) -> None:
+        argv = [sys.executable, "-m", "ops.cli", "worker", self.agent]
+        log = self.home / "logs" / f"{self.agent}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            if self._program is None or self._program.poll() is not None:
+                self.restarts += self._program is not None
+                with log.open("ab") as out:
+                    self._program = subprocess.Popen(
+                        argv,
+                        env=self.settings.inherited(),
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+                self.file.record(self._program.pid)
+            await asyncio.sleep(0.5)
+
+
+class House:
+    """The system, its broker, its proxies and its second workers."""
+
+    def __init__(self, settings: Settings, nodes: int) -> None:
+        """`settings` are the user's; the house is `chaos` in their home."""
+        home = settings.home / "chaos"
+        own = all_settings.with_free_ports(home, nodes, convention=generate.CONVENTION, cache=settings.cache,
+                                           logs=settings.logs, rehearsal=True,
+                                           checkpoints=Checkpoints(secs=CHECKPOINT_SECS))  # fmt: skip
+        detour = Detour(*(2 * [free_block(2 * nodes)]))
+        detour = detour._replace(advertised=detour.listens + nodes)
+        self.broker = Broker(home, nodes, own.broker.port, settings.cache, detour)
+        self.proxies = [Proxy(detour.advertised + n, detour.listens + n) for n in range(nodes)]
+        bootstrap = ",".join(f"127.0.0.1:{detour.advertised + n}" for n in range(nodes))
+        through = BrokerSettings(port=own.broker.port, nodes=nodes, bootstrap=bootstrap, local=False)
+        self.settings = own.model_copy(update={"broker": through})
+        self.home = home
+        self.convention = conventions.load(own.convention)
+        self.topics = Topics.of(own.generation, self.convention)
+        self.seconds: dict[str, Second] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Bring everything up, and take it down at the end, whatever happens."""
+        await asyncio.to_thread(sweep, self.home)
+        self.home.mkdir(parents=True)
+        (self.home / _MARK).touch()
+        async with AsyncExitStack() as stack:
+            stack.callback(self.broker.down)
+            await asyncio.to_thread(self.broker.up)
+            for proxy in self.proxies:
+                await stack.enter_async_context(proxy)
+            stack.push_async_callback(asyncio.to_thread, system.down, self.settings, _QUIET)
+            stack.push_async_callback(self._send_home)
+            await asyncio.to_thread(system.up, self.settings, _QUIET)
+            yield
+
+    def program(self, name: str) -> PidFile:
+        """Return the file that names a process of the system."""
+        return PidFile(self.home / "run" / f"{name}.json")
+
+    def join(self, agent: str, dies_at: str = "") -> Second:
+        """Add a second worker of an agent; `dies_at` is a crash point at which it dies once."""
+        second = self.seconds.setdefault(agent, Second(self.settings, agent))
+        second.start(dies_at)
+        return second
+
+    async def published(self, agent: str) -> bool:
+        """Return whether there is a checkpoint of an agent to begin with."""
+        return any(self.settings.checkpoints_directory.glob(f"g*/{agent}/p*/*/manifest.json"))
+
+    async def answers(self, name: str) -> bool:
+        """Return whether a process of the system answers."""
+        return await asyncio.to_thread(status.get, *self.settings.address(name), "/health") is not None
+
+    def total(self, agent: str) -> int:
+        """Return how many partitions an agent's source has."""
+        return self.topics.partitions({"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}[agent])
+
+    async def partitions(self, agent: str, second: bool = False) -> int:
+        """Return how many partitions a worker has; 0 when it does not answer."""
+        return len(await self._gauge("migex_lag_frames", agent, second))
+
+    async def lag(self, agent: str) -> float:
+        """Return how many messages the first worker of an agent knows of and has not folded."""
+        return sum((await self._gauge("migex_lag_frames", agent, second=False)).values())
+
+    async def _gauge(self, metric: str, agent: str, second: bool) -> dict[str, float]:
+        settings = self.seconds[agent].settings if second else self.settings
+        host, port = settings.address(agent)
+        text = await asyncio.to_thread(status.get, host, port, "/metrics")
+        return {} if text is None else gauge(text, metric)
+
+    async def _send_home(self) -> None:
+        for second in self.seconds.values():
+            await second.stop(signal.SIGKILL)
+            unmount(second.settings.state)
+
+
+def gauge(metrics: str, name: str) -> dict[str, float]:
+    """Return the values of a gauge by partition."""
+    families = text_string_to_metric_families(metrics)
+    samples = (sample for family in families if family.name == name for sample in family.samples)
+    return {sample.labels.get("partition", ""): sample.value for sample in samples}
+
+
+def sweep(home: Path) -> None:
+    """End what an earlier run left behind, and forget it; raises Misconfigured when the directory is another's."""
+    if not home.exists():
+        return
+    if not (home / _MARK).exists():
+        raise Misconfigured("chaos-directory", f"{home} is not of such a run: move it away, or set MIGEX_HOME.")
+    for file in home.glob("second-*/run/*.json"):
+        PidFile(file).stop(0.0)
+    for state in home.glob("second-*/state"):
+        unmount(state)
+    system.down(Settings(home=home), _QUIET)
+    shutil.rmtree(home)
+
+
+def mount(directory: Path) -> bool:
+    """Put a small disk in memory there; return whether this user may."""
+    directory.mkdir(parents=True, exist_ok=True)
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(directory)]
+    return sys.platform == "linux" and subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+def fill(file: Path) -> None:
+    """Write a file until the disk is full."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(1024 * 1024))
+
+
+def unmount(directory: Path) -> None:
+    """Take the small disk away, if there is one."""
+    if directory.is_mount():
+        subprocess.run(["umount", str(directory)], capture_output=True, check=False)

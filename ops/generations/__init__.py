@@ -1,0 +1,1 @@
+"""Generations: another way of counting is built beside the running one, compared, switched to; the old one dropped."""

@@ -1,0 +1,193 @@
+"""The checker sees: with the folds as they are nothing differs, and each mutant of them is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ops.chaos.ledger import Ledger, Told
+from ops.chaos.reckon import Assumption, Reckoning
+from schemas import frame as wire
+from schemas.frame import Frame
+from schemas.header import Kind
+from tests.unit.ops.chaos_world import Change, World, country, deliveries, line_of, with_parts
+
+
+def test_nothing_differs_where_nothing_is_changed() -> None:
+    result = World().run()
+    assert result.differences == []
+    assert result.exact
+    assert result.accepted > 400
+    assert result.records > 300
+    assert result.cells > 100
+
+
+def once(change: Callable[[Frame], list[Frame] | None], after: int = 0) -> Change:
+    """Change the first frame that allows it, beyond so many of those; all others stay as they are."""
+    left = [after]
+
+    def changed(frame: Frame) -> list[Frame]:
+        found = change(frame) if left[0] >= 0 else None
+        if found is None:
+            return [frame]
+        left[0] -= 1
+        return found if left[0] < 0 else [frame]
+
+    return changed
+
+
+def without_a_retract(frame: Frame) -> list[Frame] | None:
+    """The record goes on speaking in the block that it has left."""
+    parts = wire.records(frame)
+    retract = next((part for part in parts if part[0].kind == Kind.RETRACT), None)
+    return retract and [with_parts(frame, [part for part in parts if part is not retract])]
+
+
+def without_a_record(frame: Frame) -> list[Frame] | None:
+    """A door said that it has taken a report, and the inbox does not have it."""
+    parts = wire.records(frame)
+    if not parts or parts[0][0].kind != Kind.EVENT:
+        return None
+    return [with_parts(frame, parts[1:])]
+
+
+def with_a_record_twice(frame: Frame) -> list[Frame] | None:
+    """A repeat was not known for one: the same report has two deliveries."""
+    parts = wire.records(frame)
+    if not parts or parts[0][0].kind != Kind.EVENT:
+        return None
+    again = parts[0][0]._replace(delivery=b"anotherx")
+    return [with_parts(frame, [*parts, (again, parts[0][1])])]
+
+
+def counting_twice() -> Change:
+    """A cell has one fact too many, from the first time on that it is told."""
+    chosen: list[str] = []
+
+    def changed(frame: Frame) -> list[Frame]:
+        cells = msgspec.msgpack.decode(frame.notes) if frame.notes else []
+        chosen.extend(key for key, _ in cells if not chosen and key.startswith("F06|"))
+        for key, value in cells:
+            if key in chosen[:1]:
+                value[0] += 1
+                value[1][0] += 1
+        return [frame._replace(notes=msgspec.msgpack.encode(cells) if cells else b"")]
+
+    return changed
+
+
+def speaking_twice(frame: Frame) -> list[Frame] | None:
+    """A record comes to speak in two blocks of one partition."""
+    parts = wire.records(frame)
+    stated = next((part for part in parts if part[0].kind == Kind.ASSERT), None)
+    if stated is None:
+        return None
+    elsewhere = stated[0]._replace(block=stated[0].block + 400_000)
+    return [with_parts(frame, [*parts, (elsewhere, stated[1])])]
+
+
+def skipped(frame: Frame) -> list[Frame] | None:
+    """An output of the outbox is never sent: what follows it waits for ever."""
+    return [] if frame.headers else None
+
+
+def skipped_cells(frame: Frame) -> list[Frame] | None:
+    """Partials that are never sent."""
+    return [] if frame.notes else None
+
+
+def a_tick_used_again() -> Change:
+    """From some tick on, the clock writes that one again: what comes after it belongs to no cut."""
+
+    def changed(frame: Frame) -> list[Frame]:
+        return [frame._replace(tick=min(frame.tick, 1_008))]
+
+    return changed
+
+
+def an_offset_gone_back() -> Change:
+    """A fold begins anew to count the positions of its source: readers take what is new for repeats."""
+
+    def changed(frame: Frame) -> list[Frame]:
+        back = 10 if frame.offset > 20 else 0
+        return [frame._replace(offset=frame.offset - back, prev=frame.prev - back)]
+
+    return changed
+
+
+MUTANTS: dict[str, Callable[[], World]] = {
+    "a dropped retract": lambda: World(deduplicate=once(without_a_retract)),
+    "a re-used tick": lambda: World(inbox=a_tick_used_again()),
+    "a regressed offset": lambda: World(deduplicate=an_offset_gone_back()),
+    "a skipped outbox entry": lambda: World(deduplicate=once(skipped, after=5)),
+    "a skipped outbox entry at the end": lambda: World(reconcile=once(skipped_cells, after=40)),
+    "a lost record": lambda: World(inbox=once(without_a_record)),
+    "a lost record late": lambda: World(inbox=once(without_a_record, after=30)),
+    "a doubled record": lambda: World(inbox=once(with_a_record_twice)),
+    "a record in two blocks": lambda: World(deduplicate=once(speaking_twice)),
+    "a fact counted twice": lambda: World(reconcile=counting_twice()),
+}
+
+
+@pytest.mark.parametrize("mutant", sorted(MUTANTS))
+def test_a_mutant_is_found(mutant: str) -> None:
+    result = MUTANTS[mutant]().run()
+    assert result.lost + result.double > 0
+    assert result.differences != []
+
+
+@pytest.mark.parametrize(("mutant", "lost"), [("a lost record", True), ("a doubled record", False)])
+def test_what_is_lost_is_not_called_double(mutant: str, lost: bool) -> None:
+    result = MUTANTS[mutant]().run()
+    assert (result.lost > 0, result.double > 0) == (lost, not lost)
+
+
+def told(record_no: str, answer: str = "accepted", **more: object) -> Told:
+    """Return a report of a crossing, by default a true one with nothing special about it."""
+    event = line_of(next(d for d in deliveries() if d.answer == "new_version"))
+    event["header"] |= {"record_no": record_no, "revision": 1, "op": "CREATE", **more}
+    return Told("cbp", "border.crossing", json.dumps(event).encode(), "accepted", answer, None)
+
+
+def test_a_delivery_that_may_have_come_twice_counts_once_or_twice() -> None:
+    ledger = Ledger()
+    ledger.tell([told("A")._replace(most=2)])
+    book = Reckoning(ledger, country()).accounts["cbp", "border.crossing"]
+    assert (book["deliveries"], book["duplicate"], book["new_version"]) == ((1, 2), (0, 1), (1, 1))
+
+
+def test_what_was_answered_otherwise_than_it_deserved_is_noted() -> None:
+    ledger = Ledger()
+    ledger.tell([told("A", "refused"), told("B")])
+    assert Reckoning(ledger, country()).misjudged == 1
+
+
+def test_two_contents_that_nobody_can_tell_apart_are_not_judged() -> None:
+    ledger = Ledger()
+    ledger.tell([told("A"), told("A", source_system="another")])
+    with pytest.raises(Assumption):
+        Reckoning(ledger, country())
+
+
+def test_the_later_recorded_of_two_contents_speaks() -> None:
+    ledger = Ledger()
+    late = "2030-01-01T00:00:00+00:00"
+    ledger.tell([told("A"), told("A", source_system="another", recorded_at=late)])
+    fate = next(Reckoning(ledger, country()).fates())
+    assert [version.speaks for version in sorted(fate.versions, key=lambda v: v.recorded_at)] == [False, True]
+
+
+def test_the_ledger_is_kept_in_a_file(tmp_path: Path) -> None:
+    first = Ledger(tmp_path / "ledger.db")
+    first.tell([told("A")])
+    first.find_cells({"F06|2018-01": 1})
+    first.find_fates([(("cbp", "border.crossing", "A"), None)])
+    first.close()
+    again = Ledger(tmp_path / "ledger.db")
+    assert [each.line for each in again.told()] == [told("A").line]
+    assert again.cells() == {"F06|2018-01": 1}
+    assert again.fate(("cbp", "border.crossing", "A")) is None

@@ -1,0 +1,62 @@
+"""The plan of a run of chaos: drawn from the seed, and such that it can be carried out."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.chaos.plan import REACHED_BY, SHARED, Kind, plan
+from ops.processes import PROCESSES
+from streams.crash_points import CrashPoint
+
+OF_COMMANDS = {"archive", "trim"}
+"""First words of the crash points that no process comes by, only a command."""
+
+SEEDS = range(30)
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
+    assert plan(7, 20) == plan(7, 20)
+    assert plan(7, 20) != plan(8, 20)
+    assert plan(7, 20) != plan(7, 20, nodes=3)
+
+
+@pytest.mark.parametrize("kills", [1, 2, 5, 12, 20, 200])
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_as_many_are_killed_as_are_asked_for(kills: int, nodes: int) -> None:
+    for seed in SEEDS:
+        assert sum(strike.kills for strike in plan(seed, kills, nodes)) == kills
+
+
+def test_brokers_are_killed_where_there_are_three() -> None:
+    assert {s.kind for seed in SEEDS for s in plan(seed, 12)}.isdisjoint({Kind.BROKER})
+    assert all(any(s.kind == Kind.BROKER for s in plan(seed, 12, nodes=3)) for seed in SEEDS)
+
+
+def test_a_second_worker_comes_before_it_goes_and_zombies_have_one_beside_them() -> None:
+    for seed in SEEDS:
+        there: set[str] = set()
+        for strike in plan(seed, 20):
+            if strike.kind == Kind.JOIN:
+                assert strike.on not in there
+                there.add(strike.on)
+            elif strike.kind in (Kind.LEAVE, Kind.LOSE):
+                there.remove(strike.on)
+            elif strike.kind in (Kind.ZOMBIE, Kind.FILL):
+                assert strike.on in there
+        assert there == set()
+
+
+def test_every_kind_of_fault_is_in_a_run_of_twenty_kills() -> None:
+    for seed in SEEDS:
+        assert {s.kind for s in plan(seed, 20, nodes=3)} >= set(Kind) - {Kind.LEAVE, Kind.LOSE}
+
+
+def test_every_crash_point_of_a_process_is_rehearsed() -> None:
+    assert {point.split("-")[0] for point in CrashPoint} == REACHED_BY.keys() | OF_COMMANDS
+    assert {name for names in REACHED_BY.values() for name in names} <= PROCESSES.keys()
+    used = {s.how.partition(":")[0] for s in plan(1, 400) if s.how}
+    assert used == {point for point in CrashPoint if point.split("-")[0] not in OF_COMMANDS}
+
+
+def test_only_workers_that_can_share_are_shared() -> None:
+    assert {s.on for seed in SEEDS for s in plan(seed, 20) if s.kind == Kind.JOIN} <= set(SHARED)
