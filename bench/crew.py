@@ -17,7 +17,7 @@ from ops.settings import Settings
 IDLE_SHARE = 0.1
 """Of a core: whoever takes less does nothing but keep its place."""
 
-READY_SECS = 60.0
+READY_SECS = 120.0
 
 
 class Crew:
@@ -52,11 +52,11 @@ class Crew:
         """
         deadline = time.monotonic() + READY_SECS
         groups = {f"migex.g{self._settings.generation}.{agent}": count for agent, count in members.items()}
-        asyncio.run(until_stable(self._settings.broker.bootstrap, groups))
-        while self._busy():
+        bootstrap = self._settings.broker.bootstrap
+        while not asyncio.run(complete(bootstrap, groups)) or self._busy():
             self.check()
             if time.monotonic() > deadline:
-                sys.exit(f"The workers are not idle after {READY_SECS:.0f} s.")
+                sys.exit(f"Not ready and idle after {READY_SECS:.0f} s: see {self._settings.home}/logs.")
 
     def _busy(self, secs: float = 1.0) -> bool:
         before = {name: cpu_secs(worker) for name, worker in self.workers.items()}
@@ -81,15 +81,12 @@ def crew(settings: Settings) -> Iterator[Crew]:
         workers.stop()
 
 
-async def until_stable(bootstrap: str, groups: Mapping[str, int], secs: float = READY_SECS) -> None:
-    """Return when each consumer group has so many members and every one knows its partitions."""
+async def complete(bootstrap: str, groups: Mapping[str, int]) -> bool:
+    """Return whether each consumer group has so many members and every one knows its partitions."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        async with asyncio.timeout(secs):
-            # ASYNC110: other processes make it true
-            while not all([await _stable(admin, *group) for group in groups.items()]):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+        return all([await _stable(admin, group, members) for group, members in groups.items()])
     finally:
         await admin.close()
 

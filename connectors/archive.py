@@ -76,8 +76,8 @@ class _Head(msgspec.Struct, frozen=True):
 class Archive:
     """The archive of one topic of one cluster."""
 
-    def __init__(self, directory: Path, cluster: str, topic: str, reach: Reach = never) -> None:
-        """Nothing is read or made yet."""
+    def __init__(self, directory: Path, cluster: str | None, topic: str, reach: Reach = never) -> None:
+        """Nothing is read or made yet; `cluster` None: of whichever cluster, to read where there is no Kafka."""
         self._root = directory / topic
         self._cluster = cluster
         self._topic = topic
@@ -183,7 +183,7 @@ class Archive:
     def _chained(self, partition: int, path: Path) -> list[Segment]:
         """Read a manifest; raises Misconfigured("archive-foreign"), or Broken("archive-damaged") naming the line."""
         lines = path.read_bytes().splitlines()
-        if lines[:1] != self._head(partition).splitlines():
+        if not self._is_own(partition, lines[:1]):
             raise Misconfigured(
                 "archive-foreign",
                 f"{path} is not of partition {partition} of {self._topic} of Kafka cluster {self._cluster}: set "
@@ -218,7 +218,14 @@ class Archive:
         return out.getvalue()
 
     def _head(self, partition: int) -> bytes:
-        return msgspec.json.encode(_Head(self._cluster, self._topic, partition)) + b"\n"
+        return msgspec.json.encode(_Head(self._cluster or "", self._topic, partition)) + b"\n"
+
+    def _is_own(self, partition: int, head: Sequence[bytes]) -> bool:
+        try:
+            found = msgspec.json.decode(b"".join(head), type=_Head)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return found == _Head(self._cluster or found.cluster, self._topic, partition)
 
     def _place(self, partition: int) -> Path:
         return self._root / f"p{partition}"

@@ -201,8 +201,9 @@ def topics_apply() -> None:
     from ops import topics as cluster
 
     settings = _settings()
-    for change in asyncio.run(cluster.apply(settings.broker.bootstrap, _topics(settings))):
-        _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
+    for wanted in _topics(settings):
+        for change in asyncio.run(cluster.apply(settings.broker.bootstrap, wanted)):
+            _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
 
 
 @topics.command(name="diff")
@@ -213,7 +214,8 @@ def topics_diff() -> int:
     from ops import topics as cluster
 
     settings = _settings()
-    found = asyncio.run(cluster.diff(settings.broker.bootstrap, _topics(settings)))
+    differences = [asyncio.run(cluster.diff(settings.broker.bootstrap, wanted)) for wanted in _topics(settings)]
+    found = list(dict.fromkeys(difference for each in differences for difference in each))
     for difference in found:
         _console().print(str(difference), soft_wrap=True)
     return 1 if found else 0
@@ -326,6 +328,37 @@ def replay(*files: Path, agency: str | None = None, family: str | None = None, t
 
 
 @app.command(group=PEOPLE)
+def rebuild(
+    *,
+    source: Annotated[Literal["topic", "archive"], Parameter(name="--from")] = "topic",
+    archive: Path | None = None,
+    table: str = "F06",
+    cut: str | None = None,
+    compare: bool = False,
+    on_disk: bool = False,
+    cores: int | None = None,
+) -> int:
+    """Count everything anew from the inbox, without workers and with all cores, and print a table.
+
+    Args:
+        source: topic: the archive, then what the topic holds beyond it; archive: the archive alone, without Kafka.
+        archive: Directory of the archive. Default: MIGEX_ARCHIVE__DIRECTORY.
+        table: Id of the table to print.
+        cut: The cut to stop at: an instant such as 2024-05-01T12:00:00Z. Default: the last complete one.
+        compare: Compare every cell with the feed's at the same cut. Exit status 1 if one differs.
+        on_disk: Keep state in RocksDB instead of memory: for more than some million records.
+        cores: Processes. Default: one a core.
+    """
+    from connectors.table_query import instant_of
+    from ops import rebuild as anew
+
+    settings = _settings()
+    directory = archive or settings.archive_directory
+    offline = source == "archive"
+    return anew.main(anew.Wishes(directory, offline, table, instant_of(cut), compare, on_disk, cores), settings)
+
+
+@app.command(group=PEOPLE)
 def demo(*, ports: str | None = None, scale: float = 1.0, seed: int = 1, keep: bool = False) -> int | None:
     """Publish a real table's crossings with faults, kill workers meanwhile, and compare the figures.
 
@@ -387,7 +420,7 @@ def worker(agent: Literal["deduplicate", "reconcile", "aggregate"], /, *, member
 
     Args:
         agent: Which one.
-        member: Number of this worker among those of its agent, from 0.
+        member: Number of this worker among those of its agent on this host, from 0. Hosts differ in MIGEX_HOST.
     """
     from ops.processes import worker as part
 
@@ -433,11 +466,13 @@ def _log(settings: Settings, name: str) -> None:
     logs.set_up(settings.logs.level, process=name)
 
 
-def _topics(settings: Settings) -> Topics:
+def _topics(settings: Settings) -> list[Topics]:
+    """Return the topics of each generation that workers work for."""
+    from ops.generations.roster import Roster
     from schemas.conventions import load
     from streams.topics import Topics
 
-    return Topics.of(settings.generation, load(settings.convention))
+    return [Topics.of(number, load(settings.convention)) for number in Roster(settings).numbers()]
 
 
 def _show_status(settings: Settings, console: Console) -> int:

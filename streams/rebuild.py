@@ -49,7 +49,7 @@ class Job:
     log_partitions: int
     scratch: Path  # an empty directory, for what the stages hand on and for state
     on_disk: bool = False  # keep the state in RocksDB: slower, for more than memory holds
-    until: int | None = None  # the cut to stop at, seconds since 1970; None: the last one of the inbox
+    until: int | None = None  # the newest cut not after it is the last, seconds since 1970; None: all cuts
 
     def log(self, source: int, where: int) -> Path:
         """Return the file from a partition of the inbox to one of the log."""
@@ -184,11 +184,11 @@ def _stage(agent: str, began: float, done: Sequence[_Done]) -> Stage:
 
 
 def _up_to(tick: int, inbox: Iterator[Message]) -> Iterator[Message]:
-    """Yield the messages up to the first one whose tick is not before this one."""
+    """Yield the messages before the first later tick."""
     for message in inbox:
-        yield message
-        if _tick(message.value) >= tick:
+        if _tick(message.value) > tick:
             return
+        yield message
 
 
 def _numbered(values: Iterator[bytes]) -> Iterator[Message]:

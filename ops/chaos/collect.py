@@ -106,11 +106,12 @@ async def fates(http: httpx.AsyncClient, settings: Settings, records: Iterable[R
     """
     found: Fates = {}
     missing = list(records)
-    end = time.monotonic() + secs
+    end = None
     while missing:
         for begin in range(0, len(missing), _AT_ONCE):
             found.update(await _fates(http, settings, missing[begin : begin + _AT_ONCE]))
         missing = [record for record in missing if _not_there(found[record])]
+        end = end or time.monotonic() + secs
         if time.monotonic() > end:
             break
         await asyncio.sleep(1.0 if missing else 0.0)

@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
@@ -38,6 +40,9 @@ SMALL_DISK = 256 * 1024 * 1024
 
 _MARK = "migex-chaos"
 """A file that says: this directory is of such a run, and the next one may empty it."""
+
+SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
+"""Agent -> role of the topic it reads."""
 
 _QUIET = Console(quiet=True)
 
@@ -142,6 +147,7 @@ class House:
             stack.push_async_callback(asyncio.to_thread, system.down, self.settings, _QUIET)
             stack.push_async_callback(self._send_home)
             await asyncio.to_thread(system.up, self.settings, _QUIET)
+            self._reader = await stack.enter_async_context(AIOKafkaConsumer(bootstrap_servers=self.broker.bootstrap))
             yield
 
     def program(self, name: str) -> PidFile:
@@ -164,15 +170,25 @@ class House:
 
     def total(self, agent: str) -> int:
         """Return how many partitions an agent's source has."""
-        return self.topics.partitions({"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}[agent])
+        return self.topics.partitions(SOURCES[agent])
 
     async def partitions(self, agent: str, second: bool = False) -> int:
         """Return how many partitions a worker has; 0 when it does not answer."""
         return len(await self._gauge("migex_lag_frames", agent, second))
 
-    async def lag(self, agent: str) -> float:
-        """Return how many messages the first worker of an agent knows of and has not folded."""
-        return sum((await self._gauge("migex_lag_frames", agent, second=False)).values())
+    async def applied(self, agent: str) -> int:
+        """Return how many messages the first worker of an agent has folded, in the partitions that it has."""
+        return int(sum(offset + 1 for offset in (await self._gauge("migex_applied_offset", agent, False)).values()))
+
+    async def waiting(self, agent: str, applied: int) -> bool:
+        """Return whether an agent's source holds more than was folded."""
+        source = self.topics[SOURCES[agent]]
+        places = [TopicPartition(source.name, number) for number in range(source.partitions)]
+        try:
+            ends = await self._reader.end_offsets(places)
+        except KafkaError:
+            return False
+        return bool(sum(ends.values()) > applied)
 
     async def _gauge(self, metric: str, agent: str, second: bool) -> dict[str, float]:
         settings = self.seconds[agent].settings if second else self.settings

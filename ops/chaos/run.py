@@ -146,7 +146,8 @@ class Chaos:
         ledger.find_cells(await feed.cells())
         for account, counts in (await feed.books()).items():
             ledger.find_book(account, counts)
-        records = [fate.record for fate in reckoned.fates()]
+        # in a thread: while this loop stood still, the proxies would, and workers would lose their sessions
+        records = await asyncio.to_thread(lambda: [fate.record for fate in reckoned.fates()])
         ledger.find_fates((await fates(http, self._house.settings, records)).items())
 
     def conclude(self, result: Result, course: Course) -> bool:
@@ -183,6 +184,7 @@ class Chaos:
             "kills": dict(sorted(strikes.kills.items())),
             "points": dict(sorted(strikes.points.items())),
             "strikes": dict(sorted(strikes.done.items())),
+            "kills_with_lag": strikes.with_lag,
             "takeovers": strikes.takeovers,
             "skipped": strikes.skipped,
             "accepted": result.accepted,

@@ -11,11 +11,14 @@ from pathlib import Path
 from random import Random
 
 from ops.chaos.house import House, fill, mount, unmount
-from ops.chaos.plan import FROZEN_SECS, WHILE_STARTING, Kind, Strike
+from ops.chaos.plan import AGENTS, FROZEN_SECS, WHILE_STARTING, Kind, Strike
 from ops.pids import PidFile
 
 PATIENCE_SECS = 60.0
 """How long something is waited for that must come: a process to be up, partitions to be taken over."""
+
+_LAG_SECS = 3.0
+"""How long an agent stays stopped at most until messages wait for it; less than its session."""
 
 _CRASH_SECS = 20.0
 """How long a process may take to come by the point at which it is to die."""
@@ -51,8 +54,8 @@ class Strikes:
         """Strikes by kind."""
         self.takeovers = 0
         """How often a worker was seen to fold partitions that another one had folded before."""
-        self.under_load = 0
-        """Kills of agents at which messages were waiting for them."""
+        self.with_lag = 0
+        """Kills of agents, at random moments, before which messages were waiting for them."""
         self.skipped: list[str] = []
 
     async def carry_out(self, strikes: list[Strike], deadline: float) -> None:
@@ -69,12 +72,13 @@ class Strikes:
     async def _kill(self, strike: Strike) -> None:
         """Kill a process at work; an agent is stopped first until messages wait for it, then goes on and is killed."""
         victim = await self._up(self._house.program(strike.on), strike.on)
-        if strike.on in ("deduplicate", "reconcile", "aggregate"):
+        if strike.on in AGENTS:
+            applied = await self._house.applied(strike.on)
             victim.signal(signal.SIGSTOP)
             await asyncio.sleep(strike.secs)
+            self.with_lag += await self._until(lambda: self._house.waiting(strike.on, applied), _LAG_SECS)
             victim.signal(signal.SIGCONT)
             await asyncio.sleep(self._chance.uniform(0.005, 0.3))
-            self.under_load += 1
         else:
             await asyncio.sleep(strike.secs)
         victim.signal(signal.SIGKILL)

@@ -95,6 +95,7 @@ def test_an_archive_of_another_cluster_or_topic_is_refused(tmp_path: Path) -> No
     write(tmp_path)
     with pytest.raises(Misconfigured, match="archive-foreign"):
         archive(tmp_path, "another").segments(0)
+    assert Archive(tmp_path, None, TOPIC).end(0) == 120, "whoever has no Kafka reads any"
     (tmp_path / TOPIC).rename(tmp_path / "other")
     with pytest.raises(Misconfigured, match="archive-foreign"):
         Archive(tmp_path, "c", "other").segments(0)

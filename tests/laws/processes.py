@@ -109,7 +109,9 @@ class Life:
 class World:
     """What outlives every process, and where the processes get it from."""
 
-    def __init__(self, home: Path, fate: Fate, late: Callable[[int], bool]) -> None:
+    def __init__(self, home: Path, fate: Fate, late: Callable[[int], bool], partition: type[Partition]) -> None:
+        """`late` says of a partition whether what is sent there stays with the sender for a moment."""
+        self.partition = partition
         self.home = home
         self.fate = fate
         self.kafka = Kafka()
@@ -318,7 +320,7 @@ class Agent(Process):
         identity = Identity("cluster", self._source, number, 1, self.name)
         shelf = Checkpoints(self.world.home / "checkpoints", identity, self._host, reach=life.reach)
         place = self.world.home / self._host / self.name / f"p{number}"
-        return Partition(place, identity, self.stage(number), shelf, life.reach)
+        return self.world.partition(place, identity, self.stage(number), shelf, life.reach)
 
     def _opened(self, number: int, life: Life) -> Workplace:
         self._open.append(self.workplace(number, life))

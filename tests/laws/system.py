@@ -31,8 +31,11 @@ class Result(NamedTuple):
 class System:
     """All processes and the way of the trace through them."""
 
-    def __init__(self, home: Path, fate: Fate, late: Callable[[int], bool]) -> None:
-        self.world = World(home, fate, late)
+    def __init__(
+        self, home: Path, fate: Fate, late: Callable[[int], bool], partition: type[Partition] = Partition
+    ) -> None:
+        """See `World`."""
+        self.world = World(home, fate, late, partition)
         self._gateway = Gateway(self.world)
         self._letters = Letters(self.world)
         self._clock = Ticks(self.world)

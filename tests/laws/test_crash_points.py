@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from streams.crash_points import CrashPoint
+from streams.fold import Effect, Message
+from streams.partition import Output, Partition
 from tests.house import tree
 from tests.laws.processes import Fate
 from tests.laws.system import Result, System
@@ -50,11 +52,11 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Clean:
     return Clean(results[0], [fate.reached for fate in fates])
 
 
-def counted(home: Path, fate: Fate, mode: int) -> Result:
+def counted(home: Path, fate: Fate, mode: int, partition: type[Partition] = Partition) -> Result:
     """Return what the system has counted at the end; at every cut it must be what an independent count says."""
 
     async def run() -> Result:
-        system = System(home, fate, LATE[mode])
+        system = System(home, fate, LATE[mode], partition)
         try:
             result = await system.take()
             cuts = system.cuts()
@@ -92,6 +94,36 @@ def test_a_process_that_dies_at_its_second_time_there_and_again_while_it_recover
     assert counted(home, fate, mode) == clean.result
     (process, at), (again, _) = fate.crashes
     assert (process, at) == (again, point)
+
+
+class WithoutMemory(Partition):
+    """A defect: what was not acknowledged is not sent again."""
+
+    def unsent(self) -> list[Output]:
+        return []
+
+
+class TooSure(Partition):
+    """A defect: outputs leave the outbox before Kafka has them."""
+
+    def step(self, messages: Sequence[Message]) -> tuple[list[Output], Sequence[Effect]]:
+        outputs, effects = super().step(messages)
+        self._acknowledged += len(outputs)
+        return outputs, effects
+
+
+class TooFar(Partition):
+    """A defect: a start skips a message."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.position += self.position > 3
+
+
+@pytest.mark.parametrize("defect", [WithoutMemory, TooSure, TooFar])
+def test_a_defect_is_seen(defect: type[Partition], clean: Clean, home: Path) -> None:
+    with pytest.raises(AssertionError):
+        assert counted(home, Fate(CrashPoint.STATE_AFTER_WRITE, 9), 1, defect) == clean.result
 
 
 def test_the_other_points_are_reached_elsewhere() -> None:

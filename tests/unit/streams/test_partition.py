@@ -181,8 +181,8 @@ class Kills:
     def open(self, name: str) -> Partition:
         return Partition(self.directory / name, Identity("c", "t", 0, 1, name), self.folds[name])
 
-    def successor(self, name: str, at: Partition) -> Partition:
-        """Return the place at which work goes on when the process at this one has died."""
+    def successor(self, name: str, at: Partition, left: Sequence[Output]) -> Partition:
+        """Return the place at which work goes on when the process at this one has died, before it sent what is left."""
         at.close()
         return self.open(name)
 
@@ -200,20 +200,22 @@ class Kills:
         values = self.sources[name].partitions[0][at.position :][: self.chance.randint(1, 4)]
         outputs, _ = at.step([Message(at.position + i, value) for i, value in enumerate(values)])
         dies = self.chance.random() < 0.4
-        self._send(at, outputs[: self.chance.randint(0, len(outputs))] if dies else outputs)
+        sent = self.chance.randint(0, len(outputs)) if dies else len(outputs)
+        self._send(at, outputs[:sent], left=len(outputs) - sent)
         if dies:
-            self.places[name] = at = self.successor(name, at)
+            self.places[name] = at = self.successor(name, at, outputs[sent:])
             self._send(at, at.unsent())
 
     def end(self) -> None:
         for at in self.places.values():
             at.close()
 
-    def _send(self, at: Partition, outputs: Sequence[Output]) -> None:
+    def _send(self, at: Partition, outputs: Sequence[Output], left: int = 0) -> None:
+        """Send these and acknowledge some of what was sent; the last `left` of the outbox were not."""
         for output in outputs:
             if output.topic in {"log", "partials"}:
                 (self.world.log if output.topic == "log" else self.world.partials).append(0, output.value)
-        for _ in range(self.chance.randint(0, at.outbox)):
+        for _ in range(self.chance.randint(0, at.outbox - left)):
             at.acknowledge()
 
 
@@ -221,7 +223,7 @@ class Hosts(Kills):
     """The same on hosts that share checkpoints; who is taken for dead may go on for a while, and comes back later."""
 
     def __init__(self, directory: Path, chance: random.Random) -> None:
-        self.zombies: list[tuple[str, Partition]] = []
+        self.zombies: list[tuple[str, Partition, Sequence[Output]]] = []  # who, where, what it was about to send
         super().__init__(directory, chance)
 
     def open(self, name: str) -> Partition:
@@ -234,9 +236,9 @@ class Hosts(Kills):
             except Unavailable:
                 continue
 
-    def successor(self, name: str, at: Partition) -> Partition:
-        if self.chance.random() < 0.5 and sum(name == other for other, _ in self.zombies) < 2:
-            self.zombies.append((name, at))
+    def successor(self, name: str, at: Partition, left: Sequence[Output]) -> Partition:
+        if self.chance.random() < 0.5 and sum(name == other for other, _, _ in self.zombies) < 2:
+            self.zombies.append((name, at, left))
         else:
             at.close()
         return self.open(name)
@@ -246,17 +248,19 @@ class Hosts(Kills):
         if self.chance.random() < 0.1 and (publish := self.places[name].checkpoint()):
             publish()
         if self.zombies and self.chance.random() < 0.5:
-            other, at = zombie = self.chance.choice(self.zombies)
+            other, at, left = zombie = self.chance.choice(self.zombies)
             values = self.sources[other].partitions[0][at.position :][: self.chance.randint(1, 4)]
             outputs, _ = at.step([Message(at.position + i, value) for i, value in enumerate(values)])
-            self._send(at, outputs)
+            self._send(at, [*left, *outputs])
+            self.zombies.remove(zombie)
             if self.chance.random() < 0.5:
                 at.close()
-                self.zombies.remove(zombie)
+            else:
+                self.zombies.append((other, at, ()))
 
     def end(self) -> None:
         super().end()
-        for _, at in self.zombies:
+        for _, at, _ in self.zombies:
             at.close()
 
 
