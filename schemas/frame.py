@@ -15,7 +15,7 @@ from typing import NamedTuple
 import fastavro
 
 from schemas.errors import Broken
-from schemas.header import Header, unpack
+from schemas.header import Header, each, unpack
 
 MAX_RECORDS = 500
 """Records of one frame at most; more go into the next frame."""
@@ -81,7 +81,12 @@ def split(packed_sizes: bytes, data: bytes) -> list[bytes]:
 
 def records(frame: Frame) -> list[tuple[Header, bytes]]:
     """Return each header with its core; raises Broken when the columns do not fit one another."""
-    headers, cores = list(unpack(frame.headers)), split(frame.core_sizes, frame.cores)
+    return [(header, core) for header, (_, core) in zip(unpack(frame.headers), entries(frame), strict=True)]
+
+
+def entries(frame: Frame) -> list[tuple[bytes, bytes]]:
+    """Return each packed header with its core; raises Broken when the columns do not fit one another."""
+    headers, cores = each(frame.headers), split(frame.core_sizes, frame.cores)
     if len(headers) != len(cores):
         raise Broken("frame-lengths", "The frame has not as many headers as cores.")
     return list(zip(headers, cores, strict=True))

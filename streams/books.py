@@ -28,10 +28,21 @@ ENTRIES = (
 class Versioned(Protocol):
     """What `shares` reads of a version."""
 
-    revision: int
-    recorded_at: int
-    digest: bytes
-    op: int
+    @property
+    def revision(self) -> int:
+        """The sender's number of it."""
+
+    @property
+    def recorded_at(self) -> int:
+        """When it was recorded, ms."""
+
+    @property
+    def digest(self) -> bytes:
+        """Its content's digest."""
+
+    @property
+    def op(self) -> int:
+        """What it does with the record."""
 
 
 _ONE_CURRENT: Mapping[str, int] = {"current": 1}
@@ -61,22 +72,22 @@ class Tally:
         self._view = view
         stored = view.get(b"@b")
         self._counts: dict[str, int] = msgspec.msgpack.decode(stored, type=dict[str, int]) if stored else {}
-        self._fresh: dict[tuple[int, int, str], int] = {}  # not in the counts yet: adding is on the hot path
+        self._fresh: dict[tuple[bytes, tuple[str, ...]], int] = {}  # not in the counts yet: adding is on the hot path
         self.step: dict[str, int] = {}
         """What was added since this tally was made, by entry: for the operator; complete after `save`."""
 
-    def add(self, agency: int, family: int, entry: str, by: int = 1) -> None:
-        """Add to one count of an agency and family."""
-        key = (agency, family, entry)
+    def add(self, owner: bytes, *entries: str, by: int = 1) -> None:
+        """Add to some counts of an agency and family: `header.OWNER` of a packed header, or `of`."""
+        key = (owner, entries)
         self._fresh[key] = self._fresh.get(key, 0) + by
 
-    def move(self, agency: int, family: int, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    def move(self, owner: bytes, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         """Replace a record's former shares by its present ones."""
         for entry, count in after.items():
             if change := count - before.get(entry, 0):
-                self.add(agency, family, entry, change)
+                self.add(owner, entry, by=change)
         for entry in before.keys() - after.keys():
-            self.add(agency, family, entry, -before[entry])
+            self.add(owner, entry, by=-before[entry])
 
     def notes(self, source: str) -> bytes:
         """Return the counts as a frame's notes: msgpack list of [cell key, count]."""
@@ -94,8 +105,18 @@ class Tally:
             self._view.put(b"@b", msgspec.msgpack.encode(self._counts))
 
     def _settle(self) -> None:
-        for (agency, family, entry), count in self._fresh.items():
-            key = f"{agency}|{family}|{entry}"
-            self._counts[key] = self._counts.get(key, 0) + count
-            self.step[entry] = self.step.get(entry, 0) + count
+        for (owner, entries), count in self._fresh.items():
+            for entry in entries:
+                key = f"{int.from_bytes(owner[:2], 'big')}|{int.from_bytes(owner[2:], 'big')}|{entry}"
+                self._counts[key] = self._counts.get(key, 0) + count
+                self.step[entry] = self.step.get(entry, 0) + count
         self._fresh.clear()
+
+
+def of(agency: int, family: int) -> bytes:
+    """Return whose counts they are, as a packed header has it, by permanent numbers."""
+    return agency.to_bytes(2, "big") + family.to_bytes(2, "big")
+
+
+NOBODY = of(0, 0)
+"""Of what no agency is known to have sent."""

@@ -9,30 +9,65 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
-from schemas.header import SIZE, Header, Kind, Op, pack, unpack
+from schemas.header import (
+    ACCEPTED_AT,
+    BLOCK,
+    DELIVERY,
+    DIGEST,
+    OP,
+    OWNER,
+    RECORD,
+    RECORDED_AT,
+    REVISION,
+    Kind,
+    Op,
+    recorded,
+    statement,
+)
 from streams import books
 from streams.fold import Effect, Message, Noted, Send, View
 from streams.topics import partition
 
+NOWHERE = bytes(4)
+"""In the place of a block: the record does not speak."""
+
 _LAST_TICK = b"@t"
+_CANCEL = bytes([Op.CANCEL])
 DELIVERY_SIZE = 8
 
 
 class Version(msgspec.Struct, array_like=True):
     """One content of a record under one revision, and the deliveries that brought it (8 bytes each)."""
 
-    revision: int
-    recorded_at: int  # the first of that content, ms
-    digest: bytes
-    op: int
+    header: bytes  # packed, of the first delivery; with the first instant of recording of that content
+    core: bytes  # empty once a greater revision is known: a lower one never wins again
     deliveries: bytes
+
+    @property
+    def revision(self) -> int:
+        """The sender's number of the version."""
+        return int.from_bytes(self.header[REVISION], "big")
+
+    @property
+    def recorded_at(self) -> int:
+        """When the agency first recorded that content, ms."""
+        return int.from_bytes(self.header[RECORDED_AT], "big", signed=True)
+
+    @property
+    def digest(self) -> bytes:
+        """The content's digest."""
+        return self.header[DIGEST]
+
+    @property
+    def op(self) -> int:
+        """What it does with the record."""
+        return self.header[OP][0]
 
 
 class RecordState(msgspec.Struct, array_like=True):
@@ -40,20 +75,13 @@ class RecordState(msgspec.Struct, array_like=True):
 
     versions: list[Version] = []
     seq: int = 0  # statements made to the log
-    block: int = 0  # where the record speaks; 0: nowhere
-    stated: tuple[int, int, bytes] = (0, 0, b"")  # the version that speaks
+    block: bytes = NOWHERE  # where the record speaks
+    stated: bytes = b""  # the version that speaks: revision, recorded_at, digest
     refusals: int = 0  # deliveries of this record that the door refused
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RecordState).decode
-
-
-class Statement(NamedTuple):
-    """A header and a core on their way into the log."""
-
-    header: Header
-    core: bytes
 
 
 def state_key(record: bytes) -> bytes:
@@ -107,9 +135,9 @@ class _Step:
         self._speaks_from = speaks_from
         self._books = books.Tally(view)
         self._states: dict[bytes, RecordState] = {}
-        self._pending: list[list[Statement]] = [[] for _ in range(log_partitions)]
+        self._pending: list[list[tuple[bytes, bytes]]] = [[] for _ in range(log_partitions)]  # header, core
         self._offset = -1
-        self._newest = 0
+        self._newest = b""
         self._broken: dict[int, int] = {}
         self._sends: list[Send] = []
 
@@ -117,14 +145,14 @@ class _Step:
         self._offset = message.offset
         try:
             frame = wire.decode(message.value)
-            records = wire.records(frame)
+            records = wire.entries(frame)
         except Broken as error:
             self._quarantine(message, error)
             return
-        self._load(records)
-        self._newest = max([self._newest, *(header.accepted_at for header, _ in records)])
+        self._load([header[RECORD] for header, _ in records])
+        self._newest = max([self._newest, *[header[ACCEPTED_AT] for header, _ in records]])
         for header, core in records:
-            if header.kind == Kind.REFUSED:
+            if header[0] == Kind.REFUSED:
                 self._refused(header, core)
             else:
                 self._deliver(header, core)
@@ -135,96 +163,93 @@ class _Step:
             if len(statements) >= wire.MAX_RECORDS:
                 self._flush(where)
 
-    def _load(self, records: Sequence[tuple[Header, bytes]]) -> None:
-        new = list({h.record: None for h, _ in records if h.record not in self._states})
+    def _load(self, records: Sequence[bytes]) -> None:
+        new = [record for record in dict.fromkeys(records) if record not in self._states]
         for record, stored in zip(new, self._view.get_many([b"r" + r for r in new]), strict=True):
             self._states[record] = RecordState() if stored is None else _decode(stored)
 
-    def _refused(self, header: Header, reasons: bytes) -> None:
+    def _refused(self, header: bytes, reasons: bytes) -> None:
         """Count a refusal once per delivery; keep its reasons for whoever asks about the record."""
-        key = b"f" + header.record + header.delivery
+        key = b"f" + header[RECORD] + header[DELIVERY]
         if self._view.get(key) is not None:
             return
         self._view.put(key, reasons)
-        self._states[header.record].refusals += 1
-        self._count(header, "refused")
+        self._states[header[RECORD]].refusals += 1
+        self._books.add(header[OWNER], "deliveries", "refused")
 
-    def _count(self, header: Header, answer: str) -> None:
-        self._books.add(header.agency, header.family, "deliveries")
-        self._books.add(header.agency, header.family, answer)
-
-    def _deliver(self, header: Header, core: bytes) -> None:
+    def _deliver(self, header: bytes, core: bytes) -> None:
         """Add one delivery of a version and state what changes by it."""
-        state = self._states[header.record]
-        known = next((v for v in state.versions if v.digest == header.digest and v.revision == header.revision), None)
-        if known is None:
-            self._new_version(state, header, core)
-            self._speak(state, header.record, Statement(header, core))
+        state = self._states[header[RECORD]]
+        if not state.versions and header[OP] != _CANCEL:  # nearly every record: the first that is heard of it
+            state.versions = [Version(header, core, header[DELIVERY])]
+            self._books.add(header[OWNER], "deliveries", "new_version", "current")
+            self._speak(state, state.versions[0])
             return
-        if _contains(known.deliveries, header.delivery):
+        digest, revision = header[DIGEST], header[REVISION]
+        for known in state.versions:
+            if known.header[DIGEST] == digest and known.header[REVISION] == revision:
+                self._deliver_again(state, known, header)
+                return
+        self._new_version(state, header, core)
+
+    def _deliver_again(self, state: RecordState, known: Version, header: bytes) -> None:
+        """Note a delivery of a version that is known, and its earlier recording if it is one."""
+        if _contains(known.deliveries, header[DELIVERY]):
             return
-        known.deliveries += header.delivery
-        self._count(header, "duplicate")
-        if header.recorded_at < known.recorded_at:
+        known.deliveries += header[DELIVERY]
+        self._books.add(header[OWNER], "deliveries", "duplicate")
+        if Version(header, b"", b"").recorded_at < known.recorded_at:
             before = books.shares(state.versions)
-            known.recorded_at = header.recorded_at
-            self._books.move(header.agency, header.family, before, books.shares(state.versions))
-            self._speak(state, header.record, None)
+            known.header = recorded(known.header, header[RECORDED_AT])
+            self._books.move(header[OWNER], before, books.shares(state.versions))
+            self._speak(state, winner(state.versions))
 
-    def _new_version(self, state: RecordState, header: Header, core: bytes) -> None:
+    def _new_version(self, state: RecordState, header: bytes, core: bytes) -> None:
         """Add a version; only contents of the greatest revision are kept, since a lower one never wins again."""
-        version = Version(header.revision, header.recorded_at, header.digest, header.op, header.delivery)
+        version = Version(header, core, header[DELIVERY])
         before = books.shares(state.versions)
-        greatest = max((v.revision for v in state.versions), default=0)
-        if header.revision > greatest:
-            for old in state.versions:
-                self._view.delete(_content_key(header.record, old))
-        rivals = any(v.revision == header.revision for v in state.versions)
+        rivals = any(v.revision == version.revision for v in state.versions)
         state.versions.append(version)
-        if header.revision >= greatest:
-            self._view.put(_content_key(header.record, version), pack((header,)) + core)
-        self._count(header, "new_version")
-        self._books.move(header.agency, header.family, before, books.shares(state.versions))
+        greatest = max(v.revision for v in state.versions)
+        for old in state.versions:
+            if old.revision < greatest:
+                old.core = b""
+        self._books.add(header[OWNER], "deliveries", "new_version")
+        self._books.move(header[OWNER], before, books.shares(state.versions))
         if rivals:
-            self._conflict(header)
+            self._conflict(version)
+        self._speak(state, winner(state.versions))
 
-    def _conflict(self, header: Header) -> None:
+    def _conflict(self, version: Version) -> None:
         """Tell the agency that it sent two contents under one revision (law L1)."""
-        self._books.add(header.agency, header.family, "conflict")
+        header = version.header
+        self._books.add(header[OWNER], "conflict")
         if int.from_bytes(self._view.get(_LAST_TICK) or b"", "big") < self._speaks_from:
             return
-        verdict = {"answer": "conflict", "record": header.record.hex(), "revision": header.revision,
-                   "digest": header.digest.hex(), "delivery": header.delivery.hex()}  # fmt: skip
-        agency = self._agencies.get(header.agency)
+        verdict = {"answer": "conflict", "record": header[RECORD].hex(), "revision": version.revision,
+                   "digest": version.digest.hex(), "delivery": header[DELIVERY].hex()}  # fmt: skip
+        agency = self._agencies.get(int.from_bytes(header[OWNER][:2], "big"))
         if agency is not None:  # an agency that the convention names no more has no topic to hear it on
             self._sends.append(Send(f"verdicts:{agency}", 0, json.dumps(verdict, sort_keys=True).encode()))
 
-    def _speak(self, state: RecordState, record: bytes, at_hand: Statement | None) -> None:
-        """State the winner, if it is another one than was stated; `at_hand` is the version just delivered."""
-        best = winner(state.versions)
-        if (best.revision, best.recorded_at, best.digest) == state.stated:
+    def _speak(self, state: RecordState, best: Version) -> None:
+        """State the winner, if it is another one than was stated."""
+        header = best.header
+        name = header[REVISION] + header[RECORDED_AT] + header[DIGEST]
+        if name == state.stated:
             return
-        if at_hand is None or at_hand.header.digest != best.digest or at_hand.header.revision != best.revision:
-            at_hand = self._content(record, best)
-        block = 0 if best.op == Op.CANCEL else at_hand.header.block
+        block = header[BLOCK] if header[OP] != _CANCEL else NOWHERE
         state.seq += 1
-        if state.block and state.block != block:
-            self._state(Kind.RETRACT, state.block, state.seq, at_hand._replace(core=b""), best.recorded_at)
-        if block:
-            self._state(Kind.ASSERT, block, state.seq, at_hand, best.recorded_at)
+        seq = state.seq.to_bytes(4, "big")
+        if state.block not in {NOWHERE, block}:
+            self._state(statement(header, Kind.RETRACT, seq, state.block), b"", state.block)
+        if block != NOWHERE:
+            self._state(statement(header, Kind.ASSERT, seq, block), best.core, block)
         state.block = block
-        state.stated = (best.revision, best.recorded_at, best.digest)
+        state.stated = name
 
-    def _content(self, record: bytes, version: Version) -> Statement:
-        stored = self._view.get(_content_key(record, version))
-        if stored is None:
-            raise Broken("content-missing", "A winning version's content is not in the state.")
-        return Statement(next(unpack(stored[:SIZE])), stored[SIZE:])
-
-    def _state(self, kind: Kind, block: int, seq: int, content: Statement, recorded_at: int) -> None:
-        header = content.header._replace(kind=kind, block=block, seq=seq, recorded_at=recorded_at)
-        where = partition(block.to_bytes(4, "big"), len(self._pending))
-        self._pending[where].append(Statement(header, content.core))
+    def _state(self, header: bytes, core: bytes, block: bytes) -> None:
+        self._pending[partition(block, len(self._pending))].append((header, core))
 
     def _tick(self, tick: int) -> None:
         """Send a marker behind everything before it to every log partition, the books with one of them."""
@@ -247,8 +272,8 @@ class _Step:
         key = b"@p" + where.to_bytes(2, "big")
         stored = self._view.get(key)
         prev = int.from_bytes(stored, "big") if stored else -1
-        headers = pack([s.header for s in statements])
-        cores = [s.core for s in statements]
+        headers = b"".join([header for header, _ in statements])
+        cores = [core for _, core in statements]
         frame = Frame(
             self._source, self._offset, prev, tick, headers, wire.sizes(cores), b"".join(cores), b"", b"", notes
         )
@@ -263,18 +288,15 @@ class _Step:
         for record, state in self._states.items():
             put(b"r" + record, _encode(state))
         self._books.save()
-        return [*self._sends, Noted(self._books.step, self._newest, 0, self._broken)]
+        newest = int.from_bytes(self._newest, "big")
+        return [*self._sends, Noted(self._books.step, newest, 0, self._broken)]
 
     def _quarantine(self, message: Message, error: Broken) -> None:
         """Set a frame aside that cannot be read; only a defect of ours or a foreign writer makes one."""
-        self._books.add(0, 0, "broken_frames")
+        self._books.add(books.NOBODY, "broken_frames")
         self._broken[0] = self._broken.get(0, 0) + 1
         note = {"stage": "deduplicate", "source": self._source, "offset": message.offset, "error": error.code}
         self._sends.append(Send("quarantine", 0, json.dumps(note).encode() + b"\n" + message.value))
-
-
-def _content_key(record: bytes, version: Version) -> bytes:
-    return b"c" + record + version.revision.to_bytes(4, "big") + version.digest
 
 
 def _contains(deliveries: bytes, delivery: bytes) -> bool:

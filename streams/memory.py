@@ -44,31 +44,33 @@ class Overlay:
 
     def __init__(self, below: View) -> None:
         self._below = below
+        self._known: dict[bytes, bytes | None] = {}  # what was read or put: nothing is read twice in a step
         self.writes: dict[bytes, bytes | None] = {}
         """What was put; None: deleted."""
 
     def get(self, key: bytes) -> bytes | None:
         """See `View`."""
-        if key in self.writes:
-            return self.writes[key]
-        return self._below.get(key)
+        known = self._known
+        if key in known:
+            return known[key]
+        value = known[key] = self._below.get(key)
+        return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `View`."""
-        writes = self.writes
-        missing = [key for key in keys if key not in writes]
-        if not missing:
-            return [writes[key] for key in keys]
-        below = dict(zip(missing, self._below.get_many(missing), strict=True))
-        return [writes[key] if key in writes else below[key] for key in keys]
+        known = self._known
+        missing = [key for key in keys if key not in known]
+        if missing:
+            known.update(zip(missing, self._below.get_many(missing), strict=True))
+        return [known[key] for key in keys]
 
     def put(self, key: bytes, value: bytes) -> None:
         """See `View`."""
-        self.writes[key] = value
+        self._known[key] = self.writes[key] = value
 
     def delete(self, key: bytes) -> None:
         """See `View`."""
-        self.writes[key] = None
+        self._known[key] = self.writes[key] = None
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `View`."""
@@ -83,6 +85,7 @@ class Overlay:
             else:
                 self._below.put(key, value)
         self.writes.clear()
+        self._known.clear()
 
 
 def _merged(

@@ -38,7 +38,7 @@ def versions(view: View, record: bytes) -> dict[str, Any] | None:
         ],
         "cancelled": best is not None and best.op == Op.CANCEL,
         "refused_deliveries": state.refusals,
-        "block": state.block,
+        "block": int.from_bytes(state.block, "big"),
     }
 
 

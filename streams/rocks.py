@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, Checkpoint, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DataBlockIndexType,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
 from schemas.errors import Broken, Misconfigured, Unavailable
 
@@ -140,7 +149,8 @@ class Rocks:
 
 def _options() -> Options:
     # Filters on the heap and a bloom filter: with filters in the block cache a miss took 13 to 190 µs instead of 1.
-    # No compression: most of the keys and half of the values are digests.
+    # No compression: most of the keys and half of the values are digests. A bloom filter over the memtable, a hash
+    # index in the blocks and mapped files halved what a read costs (misses 2.1 to 0.7 µs, hits 5 to 3 µs).
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_compression_type(DBCompressionType.none())
@@ -149,7 +159,11 @@ def _options() -> Options:
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)
+    options.set_memtable_prefix_bloom_ratio(0.05)
+    options.set_memtable_whole_key_filtering(True)
+    options.set_allow_mmap_reads(True)
     blocks = BlockBasedOptions()
+    blocks.set_data_block_index_type(DataBlockIndexType.binary_and_hash())
     blocks.set_bloom_filter(10, False)
     blocks.set_block_cache(Cache(CACHE_BYTES))
     options.set_block_based_table_factory(blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from streams.dataflows.definition import Dataflow, Fact, Rules
 from streams.dataflows.f01 import F01
@@ -18,8 +19,20 @@ def facts_of(history: Sequence[Happening], rules: Rules, *, by_happening: bool =
 
     With `by_happening`, only in the tables to which each happening states its facts whatever else happened.
     """
-    families = {happening.report.family for happening in history}
-    flows = [
-        flow for flow in DATAFLOWS.values() if flow.families & families and (flow.by_happening or not by_happening)
+    families = frozenset([happening.report.family for happening in history])
+    return [
+        fact
+        for flow in _flows(families)
+        if flow.by_happening or not by_happening
+        for fact in flow.facts(history, rules)
     ]
-    return [fact for flow in flows for fact in flow.facts(history, rules)]
+
+
+def person_flows(families: frozenset[int]) -> tuple[Dataflow, ...]:
+    """Return the tables of these families in which a happening's facts depend on what else happened to the person."""
+    return tuple([flow for flow in _flows(families) if not flow.by_happening])
+
+
+@cache
+def _flows(families: frozenset[int]) -> tuple[Dataflow, ...]:
+    return tuple(flow for flow in DATAFLOWS.values() if flow.families & families)

@@ -46,6 +46,11 @@ class Fact(NamedTuple):
     record: bytes  # the record that states it; the representative where several report one happening
     measures: tuple[int, ...]
 
+    @property
+    def table(self) -> str:
+        """The table's id."""
+        return self.cell.partition("|")[0]
+
 
 @dataclass(frozen=True)
 class Rules:

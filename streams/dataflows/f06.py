@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from schemas.contracts import FAMILIES
 from schemas.periods import period_of
 from streams.dataflows.definition import Dataflow, Dimension, Fact, Measure, Rules, cell
-from streams.reconcile.happenings import Happening
+from streams.reconcile.happenings import Happening, picking
 
-CROSSING = FAMILIES["border.crossing"].id
+_CONTRACT = FAMILIES["border.crossing"]
+CROSSING = _CONTRACT.id
+_codes = picking(_CONTRACT, "result", "direction", "section", "mode", "purpose", "checkpoint")
 
 
 def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
@@ -21,20 +23,16 @@ def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
     let_through = rules.convention.tables[F06.id].universe["result"]
     for happening in history:
         crossing = happening.report
-        if crossing.family != CROSSING or crossing.code("result") not in let_through:
+        if crossing.family != CROSSING:
             continue
-        nationality = crossing.core.citizenship[0] if crossing.core.citizenship else "XXX"
-        key = cell(
-            F06.id,
-            period_of(crossing.core.day, F06.freq),
-            crossing.code("direction"),
-            "C" if rules.convention.country_alpha3 in crossing.core.citizenship else "F",
-            rules.lists.area(nationality),
-            crossing.code("section"),
-            crossing.code("mode"),
-            crossing.code("purpose"),
-            crossing.code("checkpoint"),
-        )
+        result, direction, section, mode, purpose, checkpoint = _codes(crossing)
+        if result not in let_through:
+            continue
+        citizenship = crossing.core.citizenship
+        citizen = "C" if rules.convention.country_alpha3 in citizenship else "F"
+        area = rules.lists.area(citizenship[0] if citizenship else "XXX")
+        month = period_of(crossing.core.day, F06.freq)
+        key = cell(F06.id, month, direction, citizen, area, section, mode, purpose, checkpoint)
         yield Fact(key, crossing.record, (1,))
 
 

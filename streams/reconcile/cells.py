@@ -20,6 +20,8 @@ cancellation; another record made or broke a link, or became the representative.
 Value = tuple[int, list[int], dict[str, list[int]]]
 """A cell's value: facts, sum of each measure, cause -> [stated, withdrawn]."""
 
+_LISTS = b"@d"
+_read_names = msgspec.msgpack.Decoder(list[str]).decode
 _decode: Callable[[bytes], Value] = msgspec.msgpack.Decoder(Value).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -37,6 +39,9 @@ class Cells:
         self._view = view
         self._closed = closed
         self._changes: dict[str, Value] = {}
+        self._changed: list[str] = []
+        stored = view.get(_LISTS)
+        self._lists = int.from_bytes(stored, "big") if stored else 0
 
     def state(self, fact: Fact, cause: str, sign: int) -> None:
         """Count a fact in (`sign` 1) or out (-1)."""
@@ -55,31 +60,38 @@ class Cells:
         value = _encode((1, [count], {}))
         if self._view.get(key) != value:
             self._view.put(key, value)
-            self._view.put(self._dirty(cell), b"")
+            self._changed.append(cell)
 
     def flush(self) -> None:
         """Add the step's changes to the cells and list them as changed."""
         names = list(self._changes)
-        stored = self._view.get_many([b"v" + name.encode() for name in names])
-        for name, old in zip(names, stored, strict=True):
+        keys = [b"v" + name.encode() for name in names]
+        for name, key, old in zip(names, keys, self._view.get_many(keys), strict=True):
             value = self._changes[name]
-            self._view.put(b"v" + name.encode(), _encode(value if old is None else _sum(_decode(old), value)))
-            self._view.put(self._dirty(name), b"")
+            self._view.put(key, _encode(value if old is None else _sum(_decode(old), value)))
+        self._changed.extend(names)
         self._changes.clear()
+        if self._changed:
+            # one list a step, whose key holds the cut: a scan never walks over the tombstones of earlier cuts
+            self._lists += 1
+            self._view.put(self._list_key(self._lists), _encode(self._changed))
+            self._view.put(_LISTS, self._lists.to_bytes(8, "big"))
+            self._changed.clear()
 
     def take_changed(self, tick: int) -> list[tuple[str, Value]]:
-        """Return the cells that changed since the last cut and begin a new list; call after `flush`."""
-        listed = [key for key, _ in self._view.scan(self._dirty(""))]
-        names = [key[9:].decode() for key in listed]
-        values = self._view.get_many([b"v" + key[9:] for key in listed])
-        for key in listed:
+        """Return the cells that changed since the last cut, ascending, and begin a new list."""
+        self.flush()
+        names: set[str] = set()
+        for key, listed in list(self._view.scan(self._list_key(0)[:9])):
+            names.update(_read_names(listed))
             self._view.delete(key)
+        ascending = sorted(names)
+        values = self._view.get_many([b"v" + name.encode() for name in ascending])
         self._closed = tick
-        return [(name, _decode(value)) for name, value in zip(names, values, strict=True) if value is not None]
+        return [(name, _decode(value)) for name, value in zip(ascending, values, strict=True) if value is not None]
 
-    def _dirty(self, name: str) -> bytes:
-        # the list's own key holds the cut, so that a scan never walks over the tombstones of earlier cuts
-        return b"d" + self._closed.to_bytes(8, "big") + name.encode()
+    def _list_key(self, number: int) -> bytes:
+        return b"d" + self._closed.to_bytes(8, "big") + number.to_bytes(8, "big")
 
 
 def _sum(old: Value, change: Value) -> Value:
@@ -99,7 +111,10 @@ def differences(old: Sequence[Fact], new: Sequence[Fact]) -> Iterable[tuple[Fact
     for fact in old:
         counts[fact] = counts.get(fact, 0) - 1
     for fact in new:
-        counts[fact] = counts.get(fact, 0) + 1
+        if fact in counts:
+            counts[fact] += 1
+        else:  # most are new, and counting them would only cost
+            yield fact, 1
     for fact, count in counts.items():
         for _ in range(abs(count)):
             yield fact, 1 if count > 0 else -1

@@ -12,6 +12,7 @@ from functools import cached_property
 import msgspec
 
 from schemas.core import KEY_SIZE, PERSONAL_NO, link_keys
+from schemas.header import read_said
 from streams.dataflows.definition import Fact
 from streams.fold import View
 from streams.reconcile.happenings import Report, natural_key, read_report
@@ -25,59 +26,70 @@ BROKEN = (1 << 64) - 1
 
 _NEXT = b"@n"
 _PERSONAL = bytes([PERSONAL_NO])
-_Spoken = tuple[bytes, int, int, int, int]
 
 
 class Kept(msgspec.Struct, array_like=True, dict=True):
-    """A report as a component keeps it: its link keys and natural key at hand, its core unread until it is asked for.
+    """A report as a component keeps it: link keys and natural key at hand, the rest unread until it is asked for.
 
-    Most reports of a person are only carried along when a new one comes.
+    Most reports of a person are only carried along when a new one comes, so all is bytes.
     """
 
-    spoken: _Spoken  # record, agency, family, recorded_at, seq
+    record: bytes
+    said: bytes  # see `schemas.header.said`
     linked: bytes  # the core's link keys
     natural: bytes  # see `natural_key`
     raw: bytes  # the core
+    told: bytes = b""  # the facts that it states: msgpack list of [cell, measures]; empty: none
 
     @classmethod
-    def of(cls, report: Report, raw: bytes) -> Kept:
+    def of(cls, report: Report, said: bytes, raw: bytes) -> Kept:
         """Return a report that was just read from these bytes."""
-        kept = cls(report[:5], report.core.keys, natural_key(report), raw)
+        kept = cls(report.record, said, report.core.keys, natural_key(report), raw)
         kept.__dict__["report"] = report  # what `report` would read again
         return kept
 
     @cached_property
     def report(self) -> Report:
         """The report."""
-        return read_report(self.spoken, self.raw)
+        return read_report(self.record, self.said, self.raw)
+
+    @property
+    def facts(self) -> list[Fact]:
+        """The facts that it states."""
+        return [Fact(cell, self.record, measures) for cell, measures in _read_told(self.told)] if self.told else []
+
+    def tell(self, facts: Iterable[Fact]) -> None:
+        """Set the facts that it states."""
+        self.told = _encode([(fact.cell, fact.measures) for fact in facts])
 
     @property
     def family(self) -> int:
         """The permanent number of the report's family."""
-        return self.spoken[2]
+        return read_said(self.said)[1]
 
     @property
     def seq(self) -> int:
         """The number of the statement that it is."""
-        return self.spoken[4]
+        return read_said(self.said)[2]
 
 
-_decode = msgspec.msgpack.Decoder(tuple[list[Kept], list[Fact]]).decode
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Kept]).decode
+_read_told = msgspec.msgpack.Decoder(list[tuple[str, tuple[int, ...]]]).decode
 
 
 class Component:
     """Reports of one block that share link keys, directly or through others, and the facts they last stated."""
 
-    __slots__ = ("block", "changed", "loose", "number", "reports", "stated", "whole")
+    __slots__ = ("block", "changed", "gone", "loose", "number", "reports", "whole")
 
     def __init__(self, block: bytes, number: int) -> None:
         """An empty component; `block` is the birth date's four bytes."""
         self.block = block
         self.number = number
         self.reports: dict[bytes, Kept] = {}
-        self.stated: list[Fact] = []
         self.changed: dict[bytes, int] = {}  # natural key -> family of the reports that came or went in this step
+        self.gone: list[Fact] = []  # what the reports that went in this step had stated
         self.loose = False  # a report left or changed its keys: it may have to be split
         self.whole = False  # more changed than single reports: all its facts are reckoned anew
 
@@ -85,11 +97,27 @@ class Component:
         """Return all reports."""
         return [kept.report for kept in self.reports.values()]
 
+    @property
+    def stated(self) -> list[Fact]:
+        """The facts that its reports state."""
+        return [fact for kept in self.reports.values() for fact in kept.facts]
+
+    def state(self, facts: Iterable[Fact], tellers: Iterable[Kept]) -> None:
+        """Set the facts of some of its reports: each is told by the report that it names."""
+        by_teller: dict[bytes, list[Fact]] = {}
+        for fact in facts:
+            by_teller.setdefault(fact.record, []).append(fact)
+        for kept in tellers:
+            own = by_teller.get(kept.record)
+            if own is not None:
+                kept.tell(own)
+            elif kept.told:
+                kept.told = b""
+
     def several_numbers(self) -> bool:
         """Whether its reports name more than one personal number, so that it may be more than one person."""
         numbers = set()
-        for kept in self.reports.values():
-            linked = kept.linked  # ascending: personal numbers come first
+        for linked in {kept.linked for kept in self.reports.values()}:  # ascending: personal numbers come first
             if linked[:1] == _PERSONAL:
                 numbers.add(linked[:KEY_SIZE])
                 if linked[KEY_SIZE : KEY_SIZE + 1] == _PERSONAL:
@@ -113,9 +141,7 @@ def read_component(view: View, block: bytes, number: int) -> Component:
     component = Component(block, number)
     stored = view.get(_component_key(block, number))
     if stored is not None:
-        reports, stated = _decode(stored)
-        component.reports = {kept.spoken[0]: kept for kept in reports}
-        component.stated = stated
+        component.reports = {kept.record: kept for kept in _decode(stored)}
     return component
 
 
@@ -144,7 +170,20 @@ class Components:
             found = self.touched[block, number] = read_component(self._view, block, number)
         return found
 
-    def add(self, block: bytes, report: Report, raw: bytes) -> Component:
+    def expect(self, statements: Iterable[tuple[bytes, bytes, Report | None]]) -> None:
+        """Read at once what the next statements (block, record, its report) will ask for; one by one costs more."""
+        keys = []
+        owned = []
+        for block, record, report in statements:
+            keys.append(report_key(block, record))
+            if report is not None and report.keys:
+                owned.append((block, _owner_key(block, report.keys[0])))
+        owners = self._view.get_many([*keys, *[key for _, key in owned]])[len(keys) :]
+        self._view.get_many(
+            [b"c" + block + owner for (block, _), owner in zip(owned, owners, strict=True) if owner is not None]
+        )
+
+    def add(self, block: bytes, report: Report, said: bytes, raw: bytes) -> Component:
         """Put a report to those it shares a key with, joining components where it connects them."""
         owners, unowned = self._owners(block, report)
         if owners:
@@ -155,7 +194,7 @@ class Components:
                     self._absorb(home, other)
         else:
             home = self._new(block)
-        kept = home.reports[report.record] = Kept.of(report, raw)
+        kept = home.reports[report.record] = Kept.of(report, said, raw)
         home.changed[kept.natural] = report.family
         self._own(home, unowned)
         self.settle(block, report.record, report.seq, home.number)
@@ -171,6 +210,7 @@ class Components:
             if key not in kept:
                 self._view.delete(_owner_key(component.block, key))
         component.changed[gone.natural] = gone.family
+        component.gone.extend(gone.facts)
         component.loose = True
 
     def split(self, component: Component) -> list[Component]:
@@ -186,7 +226,7 @@ class Components:
             piece = self._new(component.block)
             piece.whole = component.whole = True
             for kept_one in group:
-                del component.reports[kept_one.spoken[0]]
+                del component.reports[kept_one.record]
                 self._move(piece, kept_one)
             pieces.append(piece)
         return pieces
@@ -197,7 +237,7 @@ class Components:
         if not component.reports:
             self._view.delete(key)
             return
-        self._view.put(key, _encode((list(component.reports.values()), component.stated)))
+        self._view.put(key, _encode(list(component.reports.values())))
 
     def finish(self) -> None:
         """Forget the step's components and remember the next number."""
@@ -229,15 +269,15 @@ class Components:
     def _absorb(self, home: Component, other: Component) -> None:
         for kept in other.reports.values():
             self._move(home, kept)
-        home.stated.extend(other.stated)
+        home.gone.extend(other.gone)
         home.loose = home.loose or other.loose
         home.whole = True
         other.reports.clear()
-        other.stated = []
+        other.gone = []
         other.whole = True
 
     def _move(self, home: Component, kept: Kept) -> None:
-        record = kept.spoken[0]
+        record = kept.record
         home.reports[record] = kept
         self._own(home, link_keys(kept.linked))
         self.settle(home.block, record, kept.seq, home.number)

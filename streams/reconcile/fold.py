@@ -8,7 +8,8 @@ that changed, by absolute value. When a history changes, the facts last stated a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,10 +20,10 @@ import msgspec
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
-from schemas.header import Header, Kind, Op
+from schemas.header import ACCEPTED_AT, BLOCK, OP, OWNER, RECORD, SEQ, Kind, Op, read_said, said
 from streams import books
 from streams.barrier import Barrier, Close
-from streams.dataflows import DATAFLOWS, facts_of
+from streams.dataflows import facts_of, person_flows
 from streams.dataflows.definition import Fact, Rules
 from streams.fold import Effect, Message, Noted, Send, View
 from streams.reconcile.cells import Cells, Value, differences
@@ -42,12 +43,8 @@ class _Change(NamedTuple):
     """How a record changed in this step: for the cause of the facts that come and go by it."""
 
     withdrawn: str  # cause of facts withdrawn
-    stated: str | None  # cause of facts stated; None: on time or late, by the record's own date
-
-
-_FIRST = _Change("correction", None)
-_NEW_VERSION = _Change("correction", "correction")
-_CANCELLED = _Change("cancellation", "cancellation")
+    stated: str | None  # cause of facts stated; None: on time or late, by when it was recorded
+    recorded_at: int  # ms
 
 
 class Reconcile:
@@ -58,7 +55,8 @@ class Reconcile:
         self._source = source
         self._sources = inbox_partitions
         self._rules = rules
-        self._due = lru_cache(maxsize=4096)(self._due_at)
+        self.due = lru_cache(maxsize=1 << 16)(self._due_at)
+        """Cell -> the instant (ms) from which a first statement in it is late."""
 
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         """See `streams.fold.Fold`."""
@@ -74,33 +72,36 @@ class Reconcile:
             stated.extend(facts_of(happenings(person, self.rank), self._rules))
         return stated
 
+    def restate(self, component: Component) -> None:
+        """Set what a component states to what its persons state now."""
+        component.state(self.facts(component), component.reports.values())
+
     def renew(self, component: Component) -> tuple[list[Fact], list[Fact]]:
         """Bring what one person states up to date after single reports came or went; return what goes and what comes.
 
         A table that counts by happening is asked for the happenings that changed alone, the others for all of theirs:
         so a frequent traveller's new crossing costs no more than the first one. The same as `facts`, which a law says.
         """
-        reports, changed = component.reports, component.changed
-        families = set(changed.values())
-        anew = [flow for flow in DATAFLOWS.values() if not flow.by_happening and flow.families & families]
-        tables = {flow.id for flow in anew}
-        kept: list[Fact] = []
-        gone: list[Fact] = []
-        for fact in component.stated:
-            teller = reports.get(fact.record)
-            stays = teller is not None and teller.natural not in changed
-            if stays and tables:
-                stays = fact.cell.split("|", 1)[0] not in tables
-            (kept if stays else gone).append(fact)
-        new = facts_of(
-            self._history(k for k in reports.values() if k.natural in changed), self._rules, by_happening=True
-        )
+        reports, changed = component.reports.values(), component.changed
+        near = [kept for kept in reports if kept.natural in changed]
+        families = frozenset(changed.values())
+        new = facts_of(self._history(near), self._rules, by_happening=True)
+        anew = person_flows(families)
         for flow in anew:
-            new.extend(flow.facts(self._history(k for k in reports.values() if k.family in flow.families), self._rules))
-        component.stated = kept + new
+            new.extend(flow.facts(self._history([k for k in reports if k.family in flow.families]), self._rules))
+        tellers = list(reports) if anew else near
+        tables = {flow.id for flow in anew}
+        gone: list[Fact] = component.gone
+        stays: list[Fact] = []
+        for kept in tellers:
+            for fact in kept.facts:
+                (gone if kept.natural in changed or fact.table in tables else stays).append(fact)
+        component.state([*stays, *new], tellers)
         return gone, new
 
-    def _history(self, kept: Iterable[Kept]) -> list[Happening]:
+    def _history(self, kept: Sequence[Kept]) -> list[Happening]:
+        if len(kept) == 1:
+            return [Happening((kept[0].report,))]
         groups: dict[bytes, list[Report]] = {}
         for each in kept:
             groups.setdefault(each.natural, []).append(each.report)
@@ -110,14 +111,10 @@ class Reconcile:
         """Return the precedence of a report's agency; less is better (design decision 10)."""
         return self._rules.rank(report.family, report.agency)
 
-    def cause(self, fact: Fact, report: Report) -> str:
-        """Return whether a first statement came on time: recorded by the due day of the fact's period."""
-        table, period, _ = fact.cell.split("|", 2)
-        return "late" if report.recorded_at >= self._due(table, period) else "on-time"
-
-    def _due_at(self, table: str, period: str) -> int:
-        """Return the instant (ms) at which the due day of a table's period is over."""
+    def _due_at(self, cell: str) -> int:
+        """Return the instant (ms) at which the due day of a cell's period is over."""
         convention = self._rules.convention
+        table, period, _ = cell.split("|", 2)
         return convention.midnight(convention.due_on(table, period) + timedelta(days=1)) * 1000
 
     @property
@@ -143,7 +140,7 @@ class _Step:
         self._components = Components(view)
         self._changes: dict[bytes, _Change] = {}
         self._sends: list[Send] = []
-        self._newest = 0
+        self._newest = b""
         self._broken: dict[int, int] = {}
 
     def take(self, message: Message) -> None:
@@ -164,89 +161,100 @@ class _Step:
         self._settle()
         self._components.finish()
         self._books.save()
-        return [*self._sends, Noted(self._books.step, self._newest, self._barrier.parked, self._broken)]
+        newest = int.from_bytes(self._newest, "big")
+        return [*self._sends, Noted(self._books.step, newest, self._barrier.parked, self._broken)]
 
     def _apply(self, frame: Frame) -> None:
         try:
-            records = wire.records(frame)
+            entries = wire.entries(frame)
             counts = _read_counts(frame.notes) if frame.notes else []
         except (Broken, msgspec.MsgspecError) as error:
             self._set_frame_aside(frame.offset, wire.encode(frame), error)
             return
-        for header, raw in records:
-            self._hear(header, raw)
-            self._newest = max(self._newest, header.accepted_at)
+        if entries:
+            self._newest = max([self._newest, *[header[ACCEPTED_AT] for header, _ in entries]])
+            read = [self._read(header, raw) for header, raw in entries]
+            self._components.expect(
+                (header[BLOCK], header[RECORD], report if isinstance(report, Report) else None)
+                for (header, _), report in zip(entries, read, strict=True)
+            )
+            for (header, raw), report in zip(entries, read, strict=True):
+                self._hear(header, raw, report)
         for cell, count in counts:
             self._cells.set_count(cell, count)
 
-    def _hear(self, header: Header, raw: bytes) -> None:
-        """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
-        block = header.block.to_bytes(4, "big")
-        seq, number = self._components.place(block, header.record)
-        if header.seq <= seq:
-            return
-        self._forget(header, block, number)
-        if header.kind == Kind.ASSERT:
-            self._changes[header.record] = _FIRST if header.seq == 1 else _NEW_VERSION
-            self._assert(header, block, raw)
-        else:
-            self._changes[header.record] = _CANCELLED if header.op == Op.CANCEL else _NEW_VERSION
-            self._components.settle(block, header.record, header.seq, SILENT)
+    @staticmethod
+    def _read(header: bytes, raw: bytes) -> Report | Broken | None:
+        """Return the report of an ASSERT, or why it cannot be read; None for a RETRACT."""
+        if header[0] != Kind.ASSERT:
+            return None
+        try:
+            return read_report(header[RECORD], said(header), raw)
+        except Broken as error:
+            return error
 
-    def _forget(self, header: Header, block: bytes, number: int) -> None:
+    def _hear(self, header: bytes, raw: bytes, report: Report | Broken | None) -> None:
+        """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
+        block, record, seq = header[BLOCK], header[RECORD], int.from_bytes(header[SEQ], "big")
+        before, number = self._components.place(block, record)
+        if seq <= before:
+            return
+        if number != SILENT:
+            self._forget(header, number)
+        if report is None:
+            cause = "cancellation" if header[OP][0] == Op.CANCEL else "correction"
+            self._changes[record] = _Change(cause, cause, 0)
+            self._components.settle(block, record, seq, SILENT)
+        elif isinstance(report, Broken):
+            self._components.settle(block, record, seq, BROKEN)
+            self._quarantine(record, header[OWNER], raw, report)
+        else:
+            self._changes[record] = _Change("correction", None if seq == 1 else "correction", report.recorded_at)
+            self._components.add(block, report, said(header), raw)
+            self._books.add(header[OWNER], "speaking")
+
+    def _forget(self, header: bytes, number: int) -> None:
         """Take out what the record said in this block before."""
         if number == BROKEN:
-            self._books.add(header.agency, header.family, "quarantined", by=-1)
-        elif number != SILENT:
-            self._components.remove(self._components.touch(block, number), header.record)
-            self._books.add(header.agency, header.family, "speaking", by=-1)
-
-    def _assert(self, header: Header, block: bytes, raw: bytes) -> None:
-        spoken = (header.record, header.agency, header.family, header.recorded_at, header.seq)
-        try:
-            report = read_report(spoken, raw)
-        except Broken as error:
-            self._components.settle(block, header.record, header.seq, BROKEN)
-            self._quarantine(header.record, header.agency, header.family, raw, error)
-            return
-        self._components.add(block, report, raw)
-        self._books.add(header.agency, header.family, "speaking")
+            self._books.add(header[OWNER], "quarantined", by=-1)
+        else:
+            self._components.remove(self._components.touch(header[BLOCK], number), header[RECORD])
+            self._books.add(header[OWNER], "speaking", by=-1)
 
     def _settle(self) -> None:
         """Reckon the facts of every component touched, count what differs from what was stated, write all back."""
         before: list[Fact] = []
         after: list[Fact] = []
-        reports: dict[bytes, Kept] = {}
         for component in list(self._components.touched.values()):
             gone, new, pieces = self._reckon(component)
             before.extend(gone)
             after.extend(new)
             for piece in pieces:
-                reports |= piece.reports
                 self._components.save(piece)
         for fact, sign in differences(before, after):
-            self._cells.state(fact, self._cause(fact, sign, reports), sign)
+            self._cells.state(fact, self._cause(fact, sign), sign)
         self._components.touched.clear()
         self._changes.clear()
         self._cells.flush()
 
-    def _cause(self, fact: Fact, sign: int, reports: Mapping[bytes, Kept]) -> str:
+    def _cause(self, fact: Fact, sign: int) -> str:
         change = self._changes.get(fact.record)
         if change is None:
             return "link"
         if sign < 0:
             return change.withdrawn
-        return change.stated or self._stage.cause(fact, reports[fact.record].report)
+        return change.stated or ("late" if change.recorded_at >= self._stage.due(fact.cell) else "on-time")
 
     def _reckon(self, component: Component) -> tuple[list[Fact], list[Fact], list[Component]]:
         """Split a component if need be and renew what the pieces state; return what goes, what comes, and them."""
-        before = component.stated
         pieces = self._components.split(component)
-        try:
-            if not component.whole and not component.several_numbers():
+        if not component.whole and not component.several_numbers():
+            with suppress(Exception):  # then the other way below finds out whose fault it is
                 return *self._stage.renew(component), pieces
+        before = [*component.gone, *[fact for piece in pieces for fact in piece.stated]]
+        try:
             for piece in pieces:
-                piece.stated = self._stage.facts(piece)
+                self._stage.restate(piece)
         except Exception:  # a fold's failure is the record's, whatever it is (law L3): find it, set it aside, go on
             pieces = [part for piece in pieces for part in self._without_broken(piece)]
         return before, [fact for piece in pieces for fact in piece.stated], pieces
@@ -263,29 +271,29 @@ class _Step:
         pieces = self._components.split(component)
         for piece in pieces:
             try:
-                piece.stated = self._stage.facts(piece)
+                self._stage.restate(piece)
             except Exception as error:
                 for record in list(piece.reports):
                     self._expel(piece, record, error)
-                piece.stated = []
         return pieces
 
     def _expel(self, component: Component, record: bytes, error: Exception) -> None:
         kept = component.reports[record]
-        _, agency, family, _, seq = kept.spoken
+        agency, family, seq, _ = read_said(kept.said)
         self._components.remove(component, record)
         self._components.settle(component.block, record, seq, BROKEN)
-        self._books.add(agency, family, "speaking", by=-1)
-        self._quarantine(record, agency, family, kept.raw, error)
+        self._books.add(books.of(agency, family), "speaking", by=-1)
+        self._quarantine(record, books.of(agency, family), kept.raw, error)
 
-    def _quarantine(self, record: bytes, agency: int, family: int, raw: bytes, error: Exception) -> None:
-        self._books.add(agency, family, "quarantined")
+    def _quarantine(self, record: bytes, owner: bytes, raw: bytes, error: Exception) -> None:
+        self._books.add(owner, "quarantined")
+        agency = int.from_bytes(owner[:2], "big")
         self._broken[agency] = self._broken.get(agency, 0) + 1
         self._set_aside({"record": record.hex(), "error": type(error).__name__}, raw)
 
     def _set_frame_aside(self, offset: int, raw: bytes, error: Exception) -> None:
         """Set a frame aside that cannot be read; only a defect of ours or a foreign writer makes one."""
-        self._books.add(0, 0, "broken_frames")
+        self._books.add(books.NOBODY, "broken_frames")
         self._broken[0] = self._broken.get(0, 0) + 1
         self._set_aside({"offset": offset, "error": type(error).__name__}, raw)
 

@@ -7,16 +7,22 @@ follows the one before within the tolerance. The chain is one happening (design 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 
 from schemas import contracts
-from schemas.contracts import DAY
+from schemas.contracts import DAY, Family
 from schemas.core import DOCUMENT, Core, decode, link_keys
+from schemas.header import read_said
 
+Code = str | int | bytes | None
+"""The value of a core field."""
+
+Codes = tuple[Code, ...]
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -31,29 +37,29 @@ class Report(NamedTuple):
     core: Core
     keys: tuple[bytes, ...]  # the core's link keys, cut once: linking asks for them many times
 
-    def code(self, name: str) -> str | int | bytes | None:
+    def code(self, name: str) -> Code:
         """Return the family's core field of that name; None where the event was written under an older contract."""
-        value: str | int | bytes | None = self.core.codes[_kind(self.family).places[name]]
-        return value
+        return self.core.codes[_kind(self.family).places[name]]
 
 
-def read_report(spoken: tuple[bytes, int, int, int, int], raw: bytes) -> Report:
-    """Return the report of (record, agency, family, recorded_at, seq) whose core is these bytes.
+def read_report(record: bytes, said: bytes, raw: bytes) -> Report:
+    """Return the report of a record from what its header said (`schemas.header.said`) and the bytes of its core.
 
     Raises Broken when they are no core.
     """
+    agency, family, seq, recorded_at = read_said(said)
     core = decode(raw)
-    missing = len(_kind(spoken[2]).places) - len(core.codes)
+    missing = len(_kind(family).places) - len(core.codes)
     if missing > 0:  # written under an older contract: fields are only ever appended
         core = core._replace(codes=core.codes + (None,) * missing)
-    return Report(*spoken, core, link_keys(core.keys))
+    return Report(record, agency, family, recorded_at, seq, core, link_keys(core.keys))
 
 
 class _Kind(NamedTuple):
     """What is asked of a family for every report, looked up once."""
 
     places: Mapping[str, int]
-    natural_key: tuple[int, ...]  # places in the core's codes
+    natural: Callable[[Codes], tuple[Code, ...]]  # picks the natural key's fields
     by_day: bool
     doc_key: bool
     tolerance_ms: int
@@ -62,9 +68,21 @@ class _Kind(NamedTuple):
 @cache
 def _kind(number: int) -> _Kind:
     family = contracts.family(number)
-    natural = tuple(family.core_index[name] for name in family.natural_key if name != DAY)
+    natural = _picking([family.core_index[name] for name in family.natural_key if name != DAY])
     by_day = DAY in family.natural_key
     return _Kind(family.core_index, natural, by_day, family.doc_key, family.tolerance_minutes * 60_000)
+
+
+def _picking(places: Sequence[int]) -> Callable[[Codes], tuple[Code, ...]]:
+    if len(places) < 2:  # itemgetter would return one value bare
+        return lambda codes: tuple([codes[place] for place in places])
+    return itemgetter(*places)
+
+
+def picking(family: Family, *names: str) -> Callable[[Report], tuple[Code, ...]]:
+    """Return what reads these core fields of the family's reports at once: a third of asking for each by name."""
+    pick = _picking([family.core_index[name] for name in names])
+    return lambda report: pick(report.core.codes)
 
 
 class Happening(NamedTuple):
@@ -105,20 +123,17 @@ def happenings_of(groups: Iterable[list[Report]], rank: Rank) -> list[Happening]
 
 def natural_key(report: Report) -> bytes:
     """Return what reports of one happening have in common, as msgpack; only those with an equal one are compared."""
-    kind = _kind(report.family)
-    codes = report.core.codes
-    return _encode(
-        (
-            report.family,
-            report.core.day if kind.by_day else 0,
-            _document(report.keys) if kind.doc_key else None,
-            *[codes[place] for place in kind.natural_key],
-        )
-    )
+    family, core = report.family, report.core
+    kind = _kind(family)
+    day = core.day if kind.by_day else 0
+    return _encode((family, day, _document(report.keys) if kind.doc_key else None, *kind.natural(core.codes)))
 
 
 def _document(keys: Iterable[bytes]) -> bytes | None:
-    return next((key for key in keys if key[0] == DOCUMENT), None)
+    for key in keys:
+        if key[0] == DOCUMENT:
+            return key
+    return None
 
 
 def _chains(group: list[Report]) -> list[list[Report]]:

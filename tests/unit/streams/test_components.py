@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -41,10 +42,11 @@ moves = st.lists(
 )
 
 
-def report(record: int, keys: frozenset[int], seq: int = 1) -> tuple[Report, bytes]:
+def report(record: int, keys: frozenset[int], seq: int = 1) -> tuple[Report, bytes, bytes]:
     joined = b"".join(sorted(KEYS[n] for n in keys))
     raw = core.encode(core.Core(17600, 0, joined, 19800101, 1, ("UZB",), ("IN", "BREST", "PL", "CAR", None, "PASSED")))
-    return read_report((digest16(record), 1, CROSSING.id, 0, seq), raw), raw
+    said = struct.pack(">HHIq", 1, CROSSING.id, seq, 0)
+    return read_report(digest16(record), said, raw), said, raw
 
 
 class Block:
@@ -66,8 +68,8 @@ class Block:
             self.components.settle(place, record, self.seq, SILENT)
             self.there.pop((move.block, move.record), None)
         else:
-            spoken, raw = report(move.record, move.keys, self.seq)
-            self.components.add(place, spoken, raw)
+            spoken, said, raw = report(move.record, move.keys, self.seq)
+            self.components.add(place, spoken, said, raw)
             self.there[move.block, move.record] = spoken
         if move.ends_step:
             self.end_step()
@@ -164,9 +166,9 @@ def test_a_report_without_keys_is_with_nobody() -> None:
 
 def test_what_a_component_stated_is_kept_with_it() -> None:
     block = Block()
-    spoken, raw = report(1, keys_of(3))
-    component = block.components.add(BLOCKS[0], spoken, raw)
-    component.stated = [Fact("F06|2018-03|IN", spoken.record, (1,))]
+    spoken, said, raw = report(1, keys_of(3))
+    component = block.components.add(BLOCKS[0], spoken, said, raw)
+    component.state([Fact("F06|2018-03|IN", spoken.record, (1,))], component.reports.values())
     block.components.save(component)
     block.components.finish()
     again = read_component(block.view, BLOCKS[0], component.number)
