@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
+from connectors.archive import Archive
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
 from ops.crews import MEMBER_PORTS
@@ -36,6 +39,8 @@ from streams.telemetry import AgentTelemetry
 from streams.topics import Topics, partition
 from streams.worker import Worker
 from streams.workplace import Assignment, Workplace
+
+_log = structlog.get_logger(__name__)
 
 SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 """Agent -> role of the topic it reads."""
@@ -75,6 +80,7 @@ class _Office:
         self._store = self._open_store() if agent == "aggregate" else None
         self._name = f"{settings.host}.{agent}-{member}"
         self._rehearsal = Rehearsal(settings, f"{agent}-{member}" if member else agent)
+        archive = Archive(settings.archive_directory, self._cluster, self._source)
         self.assignment = Assignment(
             agent=agent,
             source=self._source,
@@ -85,6 +91,7 @@ class _Office:
             telemetry=self._telemetry,
             agencies={agency.id: code for code, agency in self._convention.agencies.items()},
             on_cut=self._show_books(self._store, self._convention, self._telemetry) if self._store else None,
+            archive=archive.read if agent == "deduplicate" else None,
             checkpoint_secs=settings.checkpoints.secs,
             reach=self._rehearsal.reach,
         )
@@ -115,9 +122,18 @@ class _Office:
         identity = Identity(self._cluster, self._source, number, settings.generation, agent)
         root, damaged = settings.checkpoints_directory, self._telemetry.damaged
         shelf = Checkpoints(root, identity, self._name, damaged, reach)
-        return Partition(
-            settings.state / f"g{settings.generation}" / agent / f"p{number}", identity, stage, shelf, reach
-        )
+        began = time.monotonic()
+        directory = settings.state / f"g{settings.generation}" / agent / f"p{number}"
+        place = Partition(directory, identity, stage, shelf, reach)
+        if place.restored:
+            _log.info(
+                "A partition begins with a checkpoint.",
+                partition=number,
+                position=place.position,
+                bytes=place.size(),
+                secs=round(time.monotonic() - began, 2),
+            )
+        return place
 
     def _deduplicate(self, number: int) -> Deduplicate:
         codes = {agency.id: code for code, agency in self._convention.agencies.items()}
