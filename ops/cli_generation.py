@@ -1,4 +1,4 @@
-"""`migex generation`: its commands; each imports what it needs when it is called, as in `ops.cli`."""
+"""The commands about generations; each imports what it needs when it is called, as in `ops.cli`."""
 
 # ruff: noqa: PLC0415
 

@@ -42,13 +42,13 @@ class Row:
 
 def rows(settings: Settings) -> list[Row]:
     """Return everything that belongs to the system, the broker first."""
-    names = process_names(settings)
+    names = expected(settings)
     with ThreadPoolExecutor(len(names)) as threads:  # each may take a second not to answer
         processes = list(threads.map(lambda name: _process(name, settings), names))
     return [*_broker(settings), _supervisor(settings), *processes]
 
 
-def process_names(settings: Settings) -> list[str]:
+def expected(settings: Settings) -> list[str]:
     """Return every process of the system: of an agent those that the supervisor has noted, one at least."""
     workers = noted(settings.home)
     return [each for name in PROCESSES for each in [w for w in workers if agent_of(w) == name] or [name]]

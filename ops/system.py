@@ -63,7 +63,7 @@ def until_ready(settings: Settings, secs: float = READY_SECS) -> None:
     """Wait until every process answers; raises Unavailable naming the one that does not."""
     end = time.monotonic() + secs
     while True:
-        names = status.process_names(settings)
+        names = status.expected(settings)
         late = [row for row in status.rows(settings) if row.state != "up" and row.name in names]
         given_up = [row for row in late if row.state == "failed"]
         if not late:

@@ -1,4 +1,4 @@
-"""`migex generation`: list, build, compare, switch, drop, prove."""
+"""What the commands about generations do and print: list, build, compare, switch, drop, prove."""
 
 from __future__ import annotations
 
