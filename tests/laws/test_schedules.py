@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,13 +35,25 @@ def seen(cells: dict[str, CellChange]) -> Count:
     return Count({account: count for account, count in books.items() if count}, crossings)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
-@given(worlds(numbers=False), SEEDS)
-def test_at_every_cut_each_record_counts_once(entries: list[Entry], seed: int) -> None:
+def check(entries: list[Entry], seed: int, turns: int) -> None:
+    """Build a generation under a random schedule, and compare every cut with an independent count of the inbox."""
     chance = random.Random(seed)
     inbox = inbox_of(entries, chance, 1 + seed % 3)
     build = Build([values_from(partition) for partition in inbox], 1 + seed // 3 % 3, chance)
-    build.run(turns=150)
+    build.run(turns)
     assert [cut.tick for cut in build.closed] == common_ticks(inbox)
     for tick, cells in cells_at_each(build.closed):
         assert seen(cells) == census.count(census.before(inbox, tick))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(numbers=False), SEEDS)
+def test_at_every_cut_each_record_counts_once(entries: list[Entry], seed: int) -> None:
+    check(entries, seed, turns=150)
+
+
+@pytest.mark.long
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(most=16, numbers=False), SEEDS)
+def test_at_every_cut_each_record_counts_once_at_length(entries: list[Entry], seed: int) -> None:
+    check(entries, seed, turns=400)
