@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from connectors.archive import Archive
@@ -137,6 +137,7 @@ def _read(archive: Archive, bootstrap: str | None, topic: str, ends: dict[int, i
     return messages(archive, bootstrap, topic, ends[number], number)
 
 
+@cache  # once for each process, which folds several partitions
 def _rules(convention: Path) -> Rules:
     agreed = load(convention)
     return Rules(agreed, CodeLists.load(*agreed.codelist_directories))
