@@ -27,16 +27,17 @@ def list_() -> None:
 
 
 @app.command(name="build")
-def build(number: int | None = None, /) -> int:
+def build(number: int | None = None, /, *, stay: bool = False) -> int:
     """Count everything anew from the inbox by the convention in force, beside what runs, and return when it is as far.
 
     Args:
         number: Go on with this one. Default: begin the next.
+        stay: Where no supervisor runs, as in containers: keep its workers at work here until it is dropped.
     """
     from ops.generations import commands
 
     with _site() as at:
-        return commands.build(at, number, _screen())
+        return commands.build(at, number, _screen(), stay=stay)
 
 
 @app.command(name="compare")

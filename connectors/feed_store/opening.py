@@ -27,7 +27,10 @@ _REMEDY = "Set MIGEX_FEED__URL to sqlite:///<file> or postgresql://<user>@<host>
 def open_engine(url: str) -> Engine:
     """Return an engine whose database has all its tables; raises Misconfigured or Unavailable."""
     # hide_parameters: an error's text goes into logs, and rows do not belong there
-    engine = create_engine(_address(url), pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
+    address = _address(url)
+    lite = address.drivername == "sqlite"
+    patience = {} if lite or "connect_timeout" in address.query else {"connect_timeout": _BUSY_SECS}
+    engine = create_engine(address, pool_pre_ping=not lite, hide_parameters=True, connect_args=patience)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -53,25 +53,23 @@ def begin_as(at: Site, rules: Manifest, number: int | None = None) -> int:
     return number
 
 
-def build(at: Site, number: int, until: int, console: Console) -> None:
+def build(at: Site, number: int, console: Console, *, until: int, stay: bool = False) -> None:
     """Return when the generation has closed the cut `until` (seconds since 1970) or a later one, showing how far it is.
 
-    The supervisor of the running system has its workers; without one they run here and end with this command. Raises
-    Unavailable when one of them was given up.
+    The supervisor of the running system has its workers; without one they run here and end with this command, or,
+    when they are to `stay`, when the generation is dropped. Raises Unavailable when one of them was given up.
     """
-    with _workers(at, number) as look, _bar(at, number, console) as show:
-        while (standing := at.generations.standing(number)).newest < until:
-            look()
-            show(standing)
-            time.sleep(POLL_SECS)
-        show(standing)
-    at.generations.ready(number)
-
-
-def stay(at: Site, number: int) -> None:
-    """Keep a generation's workers at work here until it is dropped, or Ctrl-C."""
     with _workers(at, number) as look:
-        while (found := at.generations.find(number)) and found.state in (State.READY, State.CURRENT):
+        with _bar(at, number, console) as show:
+            while (standing := at.generations.standing(number)).newest < until:
+                look()
+                show(standing)
+                time.sleep(POLL_SECS)
+            show(standing)
+        at.generations.ready(number)
+        if stay:
+            console.print(f"generation {number} is ready; its workers go on here until it is dropped, or Ctrl-C")
+        while stay and (found := at.generations.find(number)) and found.state in (State.READY, State.CURRENT):
             look()
             time.sleep(POLL_SECS)
 

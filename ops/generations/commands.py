@@ -38,19 +38,16 @@ def show(at: Site, console: Console) -> None:
     console.print(table)
 
 
-def build(at: Site, number: int | None, console: Console) -> int:
-    """Build a generation until it is as far as the current one; exit status."""
+def build(at: Site, number: int | None, console: Console, *, stay: bool = False) -> int:
+    """Build a generation until it is as far as the current one, and keep its workers here if asked to; exit status."""
     number = building.begin(at, number)
-    began = time.monotonic()
-    building.build(at, number, at.generations.standing(at.current()).newest, console)
-    at.generations.note("build", number, {"secs": round(time.monotonic() - began, 1)})
-    console.print(f"generation {number} is ready: compare it, then switch to it")
     supervised = building.supervised(at)
-    if supervised is None:
-        console.print("its workers have ended with this command; `migex up` starts them again")
-    elif not supervised:
-        console.print("the running supervisor is of another program: its workers go on here until Ctrl-C")
-        building.stay(at, number)
+    building.build(
+        at, number, console, until=at.generations.standing(at.current()).newest, stay=stay and not supervised
+    )
+    console.print(f"generation {number} is ready: compare it, then switch to it")
+    if not supervised:
+        console.print("its workers have ended with this command; `migex up` starts them again, or build it with --stay")
     return 0
 
 
@@ -101,7 +98,7 @@ def prove(at: Site, number: int, console: Console) -> int:
     _require_same_rules(at, found)
     until = at.generations.standing(number).newest
     scratch = building.begin_as(at, manifest(at.settings, speaks_from=SILENT, previous=number))
-    building.build(at, scratch, until, console)
+    building.build(at, scratch, console, until=until)
     common = _common(at, number, scratch, until)
     one, other = (digest(at.store.at(each), common) for each in (number, scratch))
     for each, made in ((number, one), (scratch, other)):

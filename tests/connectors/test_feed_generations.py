@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -213,6 +214,28 @@ def test_nobody_is_switched_back_in_time(store: FeedStore) -> None:
         store.generations.switch(2)
     write(built, 50)
     assert store.generations.switch(2) == 50
+
+
+def test_a_cut_that_the_current_one_is_just_closing_is_waited_for(store: FeedStore) -> None:
+    def switch() -> None:
+        try:
+            store.generations.switch(2, "rehearsed")
+        except Unavailable as error:
+            said.append(error.code)
+
+    second(store)
+    said: list[str] = []
+    lease = store.lease("a")
+    lease.take()
+    switching = threading.Thread(target=switch)
+    with store.begin(0, lease) as step:
+        step.write(CutClosed(40, ()))
+        step.advance(step.position(), step.position() + 1)
+        switching.start()
+        time.sleep(0.5)
+        assert switching.is_alive()
+    switching.join(20)
+    assert (said, store.generations.current()) == (["generation-behind"], 1)
 
 
 def test_only_what_is_ready_is_switched_to(store: FeedStore) -> None:
