@@ -75,15 +75,17 @@ class System:
         elif number == 6:
             await deduplicate.move("a")
 
-    def cuts(self) -> list[tuple[int, Count, Count]]:
-        """Return for each cut what the feed store says, and what an independent count of the inbox says."""
-        inbox = [self.world.kafka.log(self.world.topics.name("inbox"), number) for number in range(INBOX)]
-        found = []
+    def inbox(self) -> list[list[bytes]]:
+        """Return the partitions of the inbox."""
+        return [self.world.kafka.log(self.world.topics.name("inbox"), number) for number in range(INBOX)]
+
+    def cuts(self) -> dict[int, Count]:
+        """Return for each cut what the feed store says."""
         assert self._feed.store is not None
-        for cut in self._feed.store.cuts(1000):
+        found = {}
+        for cut in reversed(self._feed.store.cuts(1000)):
             cells = self._cells(("F06", BOOKS), cut.tick)
-            rows = census.before(inbox, cut.tick)
-            found.append((cut.tick, Count(_books(cells), _crossings(cells)), census.count(rows)))
+            found[cut.tick] = Count(_books(cells), _crossings(cells))
         return found
 
     def close(self) -> None:
@@ -96,8 +98,7 @@ class System:
         return [cell for table in tables for cell in self._feed.store.cells(table, cut=cut)]
 
     def _fates(self) -> dict[bytes, Any]:
-        inbox = [self.world.kafka.log(self.world.topics.name("inbox"), number) for number in range(INBOX)]
-        return {row[0].record: self._fate(row[0].record) for row in census.before(inbox, -1)}
+        return {record: self._fate(record) for record in {row[0].record for row in census.before(self.inbox(), -1)}}
 
     def _fate(self, record: bytes) -> Any:
         deduplicate, reconcile = self._agents
