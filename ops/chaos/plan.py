@@ -65,6 +65,10 @@ class Kind(StrEnum):
     DELAY = "delay"  # everything passes late
 
 
+PARTINGS = (Kind.LEAVE, Kind.LOSE)
+"""The kinds by which a second worker goes."""
+
+
 class Strike(NamedTuple):
     """One fault: after a pause, on whom, and how."""
 
@@ -140,13 +144,13 @@ def _visits(chance: Random, kills: int) -> Iterator[list[Strike]]:
     """Yield the visits of second workers: with a zombie, with a crash while one takes over, or with a full disk."""
     each, points = kills // 10, _points(chance, taking_over=True)
     kinds = [Kind.ZOMBIE] * max(1, each) + [Kind.CRASH] * min(kills, max(1, each)) + [Kind.FILL] * max(1, kills // 20)
-    for number, inner in enumerate(kinds):
-        agent, point = next(points) if inner == Kind.CRASH else (SHARED[number % 2], "")
+    for inner in kinds:
+        agent, point = next(points) if inner == Kind.CRASH else (chance.choice(SHARED), "")
         first = bool(point) and not point.startswith("restore") and chance.random() < 0.5
         steps = [Strike(_pause(chance), Kind.JOIN, agent, "" if first else point)]
         if inner in (Kind.ZOMBIE, Kind.FILL):
             steps.append(Strike(_pause(chance), inner, agent, secs=FROZEN_SECS if inner == Kind.ZOMBIE else 5.0))
-        parting = chance.choice((Kind.LEAVE, Kind.LOSE))
+        parting = chance.choice(PARTINGS)
         yield [*steps, Strike(_pause(chance), parting, agent, point if first else "")]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from ops.chaos.house import House, fill, mount, unmount
-from ops.chaos.plan import AGENTS, FROZEN_SECS, WHILE_STARTING, Kind, Strike
+from ops.chaos.plan import AGENTS, FROZEN_SECS, PARTINGS, WHILE_STARTING, Kind, Strike
 from ops.pids import PidFile
 
 PATIENCE_SECS = 60.0
@@ -33,6 +33,7 @@ class Strikes:
         self._chance = chance
         self._say = say
         self._began = 0.0
+        self._visiting: set[str] = set()  # agents that have a second worker
         self._by_kind: dict[Kind, Callable[[Strike], Awaitable[None]]] = {
             Kind.KILL: self._kill,
             Kind.CRASH: self._crash,
@@ -59,12 +60,12 @@ class Strikes:
         self.skipped: list[str] = []
 
     async def carry_out(self, strikes: list[Strike], deadline: float) -> None:
-        """Carry out the plan, one strike after another; after `deadline` (monotonic) no other begins."""
+        """Carry out the plan, one strike after another; after `deadline` (monotonic) second workers only leave."""
         self._began = time.monotonic()
         for strike in strikes:
+            if time.monotonic() > deadline and not (strike.kind in PARTINGS and strike.on in self._visiting):
+                continue
             await asyncio.sleep(strike.pause_secs)
-            if time.monotonic() > deadline:
-                return
             self._say(f"{time.monotonic() - self._began:6.1f} s  {strike}")
             await self._by_kind[strike.kind](strike)
             self.done[strike.kind] += 1
@@ -143,6 +144,7 @@ class Strikes:
         if strike.how.startswith("restore") and not await self._until(lambda: self._house.published(strike.on)):
             self._miss(f"no checkpoint of {strike.on} was published")
         second = self._house.join(strike.on, strike.how)
+        self._visiting.add(strike.on)
 
         async def came() -> bool:
             return bool(await self._house.partitions(strike.on, second=True))
@@ -164,6 +166,7 @@ class Strikes:
         pid = await self._arm(strike) if strike.how else None
         await second.stop(signal.SIGKILL if strike.kind == Kind.LOSE else signal.SIGTERM)
         unmount(second.settings.state)
+        self._visiting.remove(strike.on)
         if strike.how:
             await self._see_crash(strike, first, pid, PATIENCE_SECS)
 
