@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
     from ops.generations.site import Site
 
-app = App(name="generation", help="Ways of counting, side by side: build, compare, switch, drop.", group="System")
+app = App(
+    name="generation",
+    help="Ways of counting, side by side: build, compare, switch, drop.",
+    group="System",
+    default_parameter=Parameter(negative=()),
+)
 
 
 @app.command(name="list")
