@@ -47,9 +47,11 @@ async def _trimmed(inbox: Inbox, home: Path) -> Trimmed:
     directory = home / "elsewhere"
     async with agents(inbox, home, archive=Archive(directory=str(directory))) as made:
         await inbox.fill(list(crossings(chance, 300)), chance)
-        wishes = ArchiveWishes(file_bytes=5_000, trim=True)
+        wishes = ArchiveWishes(file_bytes=4_000, trim=True)
         done = [r async for r in archived(wishes, directory, inbox.bootstrap, inbox.topics["inbox"])]
-        assert all(0 < report.begins == report.archived < report.ends and report.written > 1 for report in done)
+        assert all(0 < report.begins == report.archived <= report.ends for report in done)
+        assert max(report.written for report in done) > 1
+        assert any(report.archived < report.ends for report in done)
         for agent in AGENTS:
             made.start(agent)
         await inbox.fill(list(crossings(chance, 100)), chance, pause=0.05)
@@ -106,7 +108,7 @@ def _falsify(settings: Settings, by: int) -> None:
 async def test_the_archive_alone_is_enough_where_it_holds_all(
     trimmed: Trimmed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inbox, wishes = trimmed.inbox, ArchiveWishes(file_bytes=5_000, rest=True)
+    inbox, wishes = trimmed.inbox, ArchiveWishes(file_bytes=4_000, rest=True)
     _ = [r async for r in archived(wishes, trimmed.archive, inbox.bootstrap, inbox.topics["inbox"])]
     away = trimmed.settings.model_copy(update={"broker": BrokerSettings(bootstrap="127.0.0.1:1")})
     assert await asyncio.to_thread(main, Wishes(trimmed.archive, offline=True, compare=True), away) == 0
