@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from operator import add, sub
 
 import msgspec
 
@@ -20,10 +21,12 @@ Partial = Value | int
 """What one partition says of a cell: a full value, or a plain count (the books)."""
 
 _PENDING = b"n"  # + source + position: what came since the last cut, as it came
-_PARTIALS = b"p"  # + cell: the newest partial of each source
+_PARTIALS = b"p"  # + cell: its sum, and the newest partial of each source
 
 _notes = msgspec.msgpack.Decoder(list[tuple[str, Value | int]]).decode
-_decode: Callable[[bytes], dict[int, Value]] = msgspec.msgpack.Decoder(dict[int, Value]).decode
+_Sum = tuple[int, tuple[int, ...]]  # facts, measures
+_decode: Callable[[bytes], tuple[_Sum, dict[int, Value]]]
+_decode = msgspec.msgpack.Decoder(tuple[_Sum, dict[int, Value]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -53,20 +56,32 @@ def _close(view: View) -> tuple[CellChange, ...]:
     """Replace the partials that changed and return the cells whose sum or causes changed by it, ascending."""
     new = _take_pending(view)
     cells = sorted(new)
-    stored = view.get_many([_PARTIALS + cell.encode() for cell in cells])
+    keys = [_PARTIALS + cell.encode() for cell in cells]
     changes = []
-    for cell, old in zip(cells, stored, strict=True):
-        partials = {} if old is None else _decode(old)
-        before = _sums(partials)
-        causes: dict[str, tuple[int, int]] = {}
-        for source, value in new[cell].items():
-            _add_causes(causes, value, partials.get(source))
-            partials[source] = value
-        after = _sums(partials)
-        view.put(_PARTIALS + cell.encode(), _encode(partials))
+    for cell, key, stored in zip(cells, keys, view.get_many(keys), strict=True):
+        before, told = ((0, ()), {}) if stored is None else _decode(stored)
+        after, causes = _replace(before, told, new[cell])
+        view.put(key, _encode((after, told)))
         if causes or after != before:
             changes.append(CellChange(cell, *after, causes))
     return tuple(changes)
+
+
+def _replace(before: _Sum, told: dict[int, Value], new: Mapping[int, Value]) -> tuple[_Sum, dict[str, tuple[int, int]]]:
+    """Put what some sources tell now in the place of what they told; return the sum and what the causes grew by."""
+    facts, measures = before
+    causes: dict[str, tuple[int, int]] = {}
+    for source, value in new.items():
+        old = told.get(source)
+        told[source] = value
+        _add_causes(causes, value, old)
+        if old is None:
+            facts += value[0]
+            measures = tuple(map(add, measures, value[1])) if measures else tuple(value[1])
+        else:
+            facts += value[0] - old[0]
+            measures = tuple(map(sub, map(add, measures, value[1]), old[1]))
+    return (facts, measures), causes
 
 
 def _take_pending(view: View) -> dict[str, dict[int, Value]]:
@@ -78,12 +93,6 @@ def _take_pending(view: View) -> dict[str, dict[int, Value]]:
             new.setdefault(cell, {})[source] = (1, [value], {}) if isinstance(value, int) else value
         view.delete(key)
     return new
-
-
-def _sums(partials: Mapping[int, Value]) -> tuple[int, tuple[int, ...]]:
-    """Return the facts and the measures of a cell over all its sources."""
-    measures = zip(*[value[1] for value in partials.values()], strict=True)
-    return sum(value[0] for value in partials.values()), tuple(map(sum, measures))
 
 
 def _add_causes(causes: dict[str, tuple[int, int]], value: Value, old: Value | None) -> None:

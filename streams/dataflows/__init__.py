@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 from streams.dataflows.definition import Dataflow, Fact, Rules
 from streams.dataflows.f01 import F01
@@ -14,25 +15,23 @@ from streams.reconcile.happenings import Happening
 DATAFLOWS: Mapping[str, Dataflow] = {flow.id: flow for flow in (F01, F06, F11)}
 
 
-def facts_of(history: Sequence[Happening], rules: Rules, *, by_happening: bool = False) -> list[Fact]:
-    """Return all that one person's history states, in every table that reads one of its families.
+class Reading(NamedTuple):
+    """The tables that read some event families."""
 
-    With `by_happening`, only in the tables to which each happening states its facts whatever else happened.
-    """
-    families = frozenset([happening.report.family for happening in history])
-    return [
-        fact
-        for flow in _flows(families)
-        if flow.by_happening or not by_happening
-        for fact in flow.facts(history, rules)
-    ]
-
-
-def person_flows(families: frozenset[int]) -> tuple[Dataflow, ...]:
-    """Return the tables of these families in which a happening's facts depend on what else happened to the person."""
-    return tuple([flow for flow in _flows(families) if not flow.by_happening])
+    by_happening: tuple[Dataflow, ...]
+    by_person: tuple[Dataflow, ...]  # a happening's facts depend on what else happened to the person
 
 
 @cache
-def _flows(families: frozenset[int]) -> tuple[Dataflow, ...]:
-    return tuple(flow for flow in DATAFLOWS.values() if flow.families & families)
+def reading(families: frozenset[int]) -> Reading:
+    """Return the tables that read one of these families, by permanent numbers."""
+    flows = [flow for flow in DATAFLOWS.values() if flow.families & families]
+    return Reading(
+        tuple(flow for flow in flows if flow.by_happening), tuple(flow for flow in flows if not flow.by_happening)
+    )
+
+
+def facts_of(history: Sequence[Happening], rules: Rules) -> list[Fact]:
+    """Return all that one person's history states, in every table that reads one of its families."""
+    read = reading(frozenset([happening.report.family for happening in history]))
+    return [fact for flow in (*read.by_happening, *read.by_person) for fact in flow.facts(history, rules)]

@@ -6,12 +6,14 @@ splits them again. The number of a component is local to its partition and never
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
 from schemas.core import KEY_SIZE, PERSONAL_NO, link_keys
+from schemas.errors import Broken
 from schemas.header import read_said
 from streams.dataflows.definition import Fact
 from streams.fold import View
@@ -71,6 +73,16 @@ class Kept(msgspec.Struct, array_like=True, dict=True):
     def seq(self) -> int:
         """The number of the statement that it is."""
         return read_said(self.said)[2]
+
+
+class Heard(NamedTuple):
+    """A statement of the log: what a record says in a block."""
+
+    block: bytes
+    record: bytes
+    header: bytes  # packed
+    raw: bytes  # the core
+    report: Report | Broken | None  # of an ASSERT, or why it cannot be read; None: a RETRACT
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -170,17 +182,17 @@ class Components:
             found = self.touched[block, number] = read_component(self._view, block, number)
         return found
 
-    def expect(self, statements: Iterable[tuple[bytes, bytes, Report | None]]) -> None:
-        """Read at once what the next statements (block, record, its report) will ask for; one by one costs more."""
-        keys = []
-        owned = []
-        for block, record, report in statements:
-            keys.append(report_key(block, record))
-            if report is not None and report.keys:
-                owned.append((block, _owner_key(block, report.keys[0])))
-        owners = self._view.get_many([*keys, *[key for _, key in owned]])[len(keys) :]
+    def expect(self, statements: Sequence[Heard]) -> None:
+        """Read at once what the next statements will ask for; one by one costs more."""
+        places = [report_key(heard.block, heard.record) for heard in statements]
+        asked = [
+            (heard.block, _owner_key(heard.block, heard.report.keys[0]))
+            for heard in statements
+            if isinstance(heard.report, Report) and heard.report.keys
+        ]
+        owners = self._view.get_many([*places, *[key for _, key in asked]])[len(places) :]
         self._view.get_many(
-            [b"c" + block + owner for (block, _), owner in zip(owned, owners, strict=True) if owner is not None]
+            [b"c" + block + owner for (block, _), owner in zip(asked, owners, strict=True) if owner is not None]
         )
 
     def add(self, block: bytes, report: Report, said: bytes, raw: bytes) -> Component:

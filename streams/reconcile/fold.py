@@ -23,11 +23,11 @@ from schemas.frame import Frame
 from schemas.header import ACCEPTED_AT, BLOCK, OP, OWNER, RECORD, SEQ, Kind, Op, read_said, said
 from streams import books
 from streams.barrier import Barrier, Close
-from streams.dataflows import facts_of, person_flows
+from streams.dataflows import facts_of, reading
 from streams.dataflows.definition import Fact, Rules
 from streams.fold import Effect, Message, Noted, Send, View
 from streams.reconcile.cells import Cells, Value, differences
-from streams.reconcile.components import BROKEN, SILENT, Component, Components, Kept
+from streams.reconcile.components import BROKEN, SILENT, Component, Components, Heard, Kept
 from streams.reconcile.happenings import Happening, Report, happenings, happenings_of, read_report
 from streams.reconcile.people import persons
 
@@ -84,18 +84,18 @@ class Reconcile:
         """
         reports, changed = component.reports.values(), component.changed
         near = [kept for kept in reports if kept.natural in changed]
-        families = frozenset(changed.values())
-        new = facts_of(self._history(near), self._rules, by_happening=True)
-        anew = person_flows(families)
-        for flow in anew:
+        by_happening, by_person = reading(frozenset(changed.values()))
+        history = self._history(near)
+        new = [fact for flow in by_happening for fact in flow.facts(history, self._rules)]
+        for flow in by_person:
             new.extend(flow.facts(self._history([k for k in reports if k.family in flow.families]), self._rules))
-        tellers = list(reports) if anew else near
-        tables = {flow.id for flow in anew}
-        gone: list[Fact] = component.gone
-        stays: list[Fact] = []
+        tellers = list(reports) if by_person else near
+        tables = {flow.id for flow in by_person}
+        gone, stays = component.gone, list[Fact]()
         for kept in tellers:
-            for fact in kept.facts:
-                (gone if kept.natural in changed or fact.table in tables else stays).append(fact)
+            if kept.told:
+                for fact in kept.facts:
+                    (gone if kept.natural in changed or fact.table in tables else stays).append(fact)
         component.state([*stays, *new], tellers)
         return gone, new
 
@@ -173,13 +173,10 @@ class _Step:
             return
         if entries:
             self._newest = max([self._newest, *[header[ACCEPTED_AT] for header, _ in entries]])
-            read = [self._read(header, raw) for header, raw in entries]
-            self._components.expect(
-                (header[BLOCK], header[RECORD], report if isinstance(report, Report) else None)
-                for (header, _), report in zip(entries, read, strict=True)
-            )
-            for (header, raw), report in zip(entries, read, strict=True):
-                self._hear(header, raw, report)
+            heard = [Heard(h[BLOCK], h[RECORD], h, raw, self._read(h, raw)) for h, raw in entries]
+            self._components.expect(heard)
+            for statement in heard:
+                self._hear(statement)
         for cell, count in counts:
             self._cells.set_count(cell, count)
 
@@ -193,9 +190,10 @@ class _Step:
         except Broken as error:
             return error
 
-    def _hear(self, header: bytes, raw: bytes, report: Report | Broken | None) -> None:
+    def _hear(self, statement: Heard) -> None:
         """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
-        block, record, seq = header[BLOCK], header[RECORD], int.from_bytes(header[SEQ], "big")
+        block, record, header, raw, report = statement
+        seq = int.from_bytes(header[SEQ], "big")
         before, number = self._components.place(block, record)
         if seq <= before:
             return
