@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -175,9 +175,16 @@ def test_without_a_system_the_workers_run_within_the_command_and_are_gone_after_
     fill(system.inbox, 100, 6)
     with system.supervised():
         system.counted(first)
-    with site(system.settings) as at, ExitStack() as after:
-        after.callback(lambda: commands.drop(at, second, system.console))
+    with site(system.settings) as at:
         assert commands.build(at, second, system.console) == 0
         assert building.supervised(at) is None
         assert system.pids() == {}
         assert commands.contrast(at, first, second, None, system.console) == 0
+
+        fill(system.inbox, 50, 7)
+        argv = [sys.executable, "-m", "ops.cli", "generation", "build", str(second), "--stay"]
+        with subprocess.Popen(argv, env=system.settings.inherited(), stdout=subprocess.PIPE) as staying:
+            system.counted(second)
+            commands.drop(at, second, system.console)
+            assert staying.wait(60) == 0
+        assert system.pids() == {}
