@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class Count(NamedTuple):
 Row = tuple[Header, bytes]
 
 
-@cache
+@lru_cache(1 << 14)
 def read(value: bytes) -> tuple[int, tuple[Row, ...]]:
     """Return a frame's tick and rows; the same frames come again in every run."""
     held = frame.decode(value)
