@@ -24,7 +24,6 @@ REACHED_BY = {
 WITHOUT = {
     "connectors/feed_store/generations.py:*": "Each act is one transaction with nothing durable before or after it.",
     "connectors/feed_store/lease.py:*": "One statement each; `FeedPartition` reaches the point behind taking it.",
-    "connectors/feed_store/opening.py:_migrate": "One transaction, before anything else of the process.",
     "connectors/feed_store/store.py:check_identity": "One transaction, before anything else of the process.",
     "streams/checkpoints.py:clear": "Puts an interrupted restore right; interrupted itself, it begins again.",
     "streams/checkpoints.py:_set_aside": "One rename; the damaged one is found again if it does not come to it.",
