@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-VERSION = 1
-"""Version of the folds: raised by one when a change of a fold may change a figure, and then a generation is built."""
+VERSION = 2
+"""Version of the folds: raised by one when a change of a fold may change a figure, or changes what it keeps.
+
+Workers of a generation that was begun with another one do not start: then a generation is built.
+"""
 
 
 class View(Protocol):
