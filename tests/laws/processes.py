@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
@@ -264,7 +264,7 @@ class Agent(Process):
         self.worker: Worker | None = None
 
     async def start(self, life: Life) -> None:
-        self.worker = Worker(
+        self.worker = _Engineless(
             Assignment(
                 agent=self.name,
                 source=self._source,
@@ -343,6 +343,13 @@ class Agent(Process):
         publish = place.checkpoint()
         if publish is not None:
             publish()
+
+
+class _Engineless(Worker):
+    """The worker without Faust, which keeps every app for ever: it is told itself what to fold."""
+
+    def _faust_app(self) -> Any:
+        return None
 
 
 class Feed(Agent):
