@@ -88,11 +88,14 @@ class Barrier:
         source.save(self._view)
 
     def _park(self, source: _Source, frame: Frame, raw: bytes) -> None:
+        """Keep a frame until its turn; of two that reach equally far, the one that begins earlier."""
         key = _PARKED.pack(b"q", source.number, frame.offset)
-        if self._view.get(key) is None:
+        stored = self._view.get(key)
+        if stored is None:
             source.parked += 1
             source.save(self._view)
-        self._view.put(key, raw)
+        if stored is None or frame.prev < wire.decode(stored).prev:
+            self._view.put(key, raw)
 
     def _settle(self, moved: _Source) -> Iterator[Frame | Close]:
         """Drain what may go on after a source moved, closing and passing over ticks until nothing moves."""
@@ -123,7 +126,7 @@ class Barrier:
             frame = wire.decode(raw)
             if frame.offset > source.applied:
                 if frame.prev > source.applied:
-                    return
+                    continue  # one that reaches further may have begun earlier
                 yield frame
                 self._applied(source, frame)
             self._view.delete(key)

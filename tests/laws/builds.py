@@ -142,6 +142,7 @@ class Build:
         if luck < 0.4:
             zombie.fold(self._chance.randint(1, _MOST))
         elif luck < 0.9:
+            self._chance.shuffle(zombie.outbox)  # stricter than Kafka, which keeps one producer's order
             self._deliver(zombie, self._chance.randint(1, 3))
         else:
             self._undead.remove(zombie)

@@ -41,6 +41,18 @@ def test_of_what_waits_only_that_goes_on_whose_predecessor_has_come() -> None:
     assert run(1, frame(0, 10, 9), view=view) == ["0:10", "0:12"]
 
 
+def test_of_two_that_wait_and_reach_equally_far_the_one_that_begins_earlier_is_kept() -> None:
+    for waiting in ([frame(0, 10, 5), frame(0, 10, 7)], [frame(0, 10, 7), frame(0, 10, 5)]):
+        assert run(1, *waiting, frame(0, 5, -1)) == ["0:5", "0:10"]
+
+
+def test_what_waits_for_a_frame_that_never_comes_stops_nothing_that_begins_earlier() -> None:
+    view = Memory()
+    assert run(1, frame(0, 10, 7), frame(0, 12, 5), frame(0, 5, -1), view=view) == ["0:5", "0:12"]
+    assert run(1, frame(0, 13, 12), view=view) == ["0:13"]
+    assert Barrier(view, 1).parked == 0
+
+
 def test_a_frame_that_overlaps_is_applied_whole() -> None:
     assert run(1, frame(0, 3, -1), frame(0, 8, 1), frame(0, 9, 3)) == ["0:3", "0:8", "0:9"]
 
