@@ -55,7 +55,8 @@ class Reconcile:
         self._source = source
         self._sources = inbox_partitions
         self._rules = rules
-        self.due = lru_cache(maxsize=1 << 16)(self._due_at)
+        self._due_of = lru_cache(maxsize=4096)(self._due_at)
+        self.due = lru_cache(maxsize=1 << 16)(self._due_in)
         """Cell -> the instant (ms) from which a first statement in it is late."""
 
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
@@ -111,10 +112,13 @@ class Reconcile:
         """Return the precedence of a report's agency; less is better (design decision 10)."""
         return self._rules.rank(report.family, report.agency)
 
-    def _due_at(self, cell: str) -> int:
-        """Return the instant (ms) at which the due day of a cell's period is over."""
-        convention = self._rules.convention
+    def _due_in(self, cell: str) -> int:
         table, period, _ = cell.split("|", 2)
+        return self._due_of(table, period)
+
+    def _due_at(self, table: str, period: str) -> int:
+        """Return the instant (ms) at which the due day of a table's period is over."""
+        convention = self._rules.convention
         return convention.midnight(convention.due_on(table, period) + timedelta(days=1)) * 1000
 
     @property
