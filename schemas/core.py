@@ -5,7 +5,7 @@ A msgpack array, because reading it takes under a microsecond where a full Avro 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ PERSONAL_NO, DOCUMENT, NAME = 1, 2, 3
 """Kinds of link keys, strongest first."""
 
 
-class Core(NamedTuple):
+class Core(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """What a record says, without identity (law L8)."""
 
     day: int  # local day of the happening, days since 1970-01-01 in the convention's time zone
@@ -27,22 +27,22 @@ class Core(NamedTuple):
     birth: int  # yyyymmdd or yyyy0000; 0: unknown
     sex: int  # ISO 5218: 0 unknown, 1 male, 2 female, 9 not applicable
     citizenship: tuple[str, ...]  # ISO 3166-1 alpha-3, or XXA, XXB, XXC, XXX; the first one counts
-    codes: tuple[str | int | bytes | None, ...]  # the family's core fields, in the contract's order
+    codes: tuple[Any, ...]  # str, int, bytes or None: the family's core fields, in the contract's order
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[int, int, bytes, int, int, tuple[str, ...], tuple[Any, ...]])
+_decoder = msgspec.msgpack.Decoder(Core)
 
 
 def encode(core: Core) -> bytes:
     """Return the core as msgpack."""
-    return _encoder.encode(tuple(core))
+    return _encoder.encode(core)
 
 
 def decode(data: bytes) -> Core:
     """Read a core; raises Broken for bytes of another shape."""
     try:
-        return Core._make(_decoder.decode(data))
+        return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Broken("core-unreadable", "These bytes are not a record's core.") from error
 

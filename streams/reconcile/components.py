@@ -81,6 +81,7 @@ class Heard(NamedTuple):
     block: bytes
     record: bytes
     header: bytes  # packed
+    said: bytes  # see `schemas.header.said`
     raw: bytes  # the core
     report: Report | Broken | None  # of an ASSERT, or why it cannot be read; None: a RETRACT
 
@@ -198,7 +199,9 @@ class Components:
     def add(self, block: bytes, report: Report, said: bytes, raw: bytes) -> Component:
         """Put a report to those it shares a key with, joining components where it connects them."""
         owners, unowned = self._owners(block, report)
-        if owners:
+        if len(owners) == 1:
+            home = self.touch(block, *owners)
+        elif owners:
             several = [self.touch(block, number) for number in sorted(owners)]
             home = max(several, key=lambda c: (len(c.reports), -c.number))
             for other in several:

@@ -177,7 +177,7 @@ class _Step:
             return
         if entries:
             self._newest = max([self._newest, *[header[ACCEPTED_AT] for header, _ in entries]])
-            heard = [Heard(h[BLOCK], h[RECORD], h, raw, self._read(h, raw)) for h, raw in entries]
+            heard = [self._read(header, raw) for header, raw in entries]
             self._components.expect(heard)
             for statement in heard:
                 self._hear(statement)
@@ -185,18 +185,20 @@ class _Step:
             self._cells.set_count(cell, count)
 
     @staticmethod
-    def _read(header: bytes, raw: bytes) -> Report | Broken | None:
-        """Return the report of an ASSERT, or why it cannot be read; None for a RETRACT."""
-        if header[0] != Kind.ASSERT:
-            return None
-        try:
-            return read_report(header[RECORD], said(header), raw)
-        except Broken as error:
-            return error
+    def _read(header: bytes, raw: bytes) -> Heard:
+        """Read a statement; a core that cannot be read stands in it as the error."""
+        record, what = header[RECORD], said(header)
+        report: Report | Broken | None = None
+        if header[0] == Kind.ASSERT:
+            try:
+                report = read_report(record, what, raw)
+            except Broken as error:
+                report = error
+        return Heard(header[BLOCK], record, header, what, raw, report)
 
     def _hear(self, statement: Heard) -> None:
         """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
-        block, record, header, raw, report = statement
+        block, record, header, what, raw, report = statement
         seq = int.from_bytes(header[SEQ], "big")
         before, number = self._components.place(block, record)
         if seq <= before:
@@ -212,7 +214,7 @@ class _Step:
             self._quarantine(record, header[OWNER], raw, report)
         else:
             self._changes[record] = _Change("correction", None if seq == 1 else "correction", report.recorded_at)
-            self._components.add(block, report, said(header), raw)
+            self._components.add(block, report, what, raw)
             self._books.add(header[OWNER], "speaking")
 
     def _forget(self, header: bytes, number: int) -> None:

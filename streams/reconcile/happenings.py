@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas import contracts
 from schemas.contracts import DAY, Family
@@ -39,7 +40,8 @@ class Report(NamedTuple):
 
     def code(self, name: str) -> Code:
         """Return the family's core field of that name; None where the event was written under an older contract."""
-        return self.core.codes[_kind(self.family).places[name]]
+        value: Code = self.core.codes[_kind(self.family).places[name]]
+        return value
 
 
 def read_report(record: bytes, said: bytes, raw: bytes) -> Report:
@@ -51,7 +53,7 @@ def read_report(record: bytes, said: bytes, raw: bytes) -> Report:
     core = decode(raw)
     missing = len(_kind(family).places) - len(core.codes)
     if missing > 0:  # written under an older contract: fields are only ever appended
-        core = core._replace(codes=core.codes + (None,) * missing)
+        core = replace(core, codes=core.codes + (None,) * missing)
     return Report(record, agency, family, recorded_at, seq, core, link_keys(core.keys))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from msgspec.structs import replace
+
 from schemas import core
 from schemas.header import Kind, Op
 from streams import questions
@@ -110,7 +112,7 @@ def test_a_record_that_no_table_counts_is_outside() -> None:
     made = core.decode(refused.core)
     place = CROSSING.core_index["result"]
     codes = (*made.codes[:place], "REFUSED", *made.codes[place + 1 :])
-    refused = refused._replace(core=core.encode(made._replace(codes=codes)))
+    refused = refused._replace(core=core.encode(replace(made, codes=codes)))
     assert standing(world(refused), refused)["standing"] == "outside"
 
 

@@ -8,6 +8,7 @@ from zlib import crc32
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from schemas import core
 from schemas.frame import Frame, decode, encode, sizes, tick_frame
@@ -107,7 +108,7 @@ def test_a_representative_that_changes_is_a_change_by_link() -> None:
 
 def test_what_a_table_fails_on_is_quarantined_and_the_others_go_on() -> None:
     bad = delivery(Crossing("X"))
-    beyond = core.encode(core.decode(bad.core)._replace(day=10**9))  # no calendar has this day
+    beyond = core.encode(replace(core.decode(bad.core), day=10**9))  # no calendar has this day
     replay = world([bad._replace(core=beyond), delivery(Crossing("A"))])
     assert crossings(replay) == 1
     assert book(replay.cells)["1", "quarantined"] == 1
