@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 from ops.broker import Broker
 from ops.jars import locked
 from schemas.errors import Misconfigured
+from tests.connectors.feed_databases import new_database, postgres_server
 
 settings.register_profile("migex", deadline=None)  # no property may fail because the machine is busy
 settings.load_profile("migex")
@@ -61,3 +62,18 @@ def _up(cluster: Broker) -> str:
         if error.code in {"java-missing", "java-old", "maven-missing"}:
             pytest.skip(error.detail)
         raise
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Start one PostgreSQL for the session, where there is one to start; give its address."""
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def feed_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the address of an empty feed store, once of each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/feed.db"
+    return new_database(request.getfixturevalue("postgres"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,8 @@ from connectors.feed_store.opening import open_engine
 from connectors.feed_store.tables import LEASE
 from ops.settings import Feed
 from tests.broker.workers import Agents, Inbox, agents, compare, crossings
-from tests.connectors.feed_databases import new_database, postgres_server
 
 pytestmark = [pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/feed.db"
-    return new_database(request.getfixturevalue("server"))
 
 
 def holder(made: Agents) -> str:
@@ -44,10 +29,10 @@ def holder(made: Agents) -> str:
 
 
 async def test_one_is_killed_one_hangs_and_wakes_too_late_and_every_cut_is_exact(
-    inbox: Inbox, tmp_path: Path, url: str
+    inbox: Inbox, tmp_path: Path, feed_url: str
 ) -> None:
     chance = random.Random(8)
-    async with agents(inbox, tmp_path, feed=Feed(url=url)) as made:
+    async with agents(inbox, tmp_path, feed=Feed(url=feed_url)) as made:
         for agent, member in (("deduplicate", 0), ("reconcile", 0), ("aggregate", 0), ("aggregate", 1)):
             made.start(agent, member)
         await inbox.fill(list(crossings(chance, 100)), chance)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -15,28 +14,14 @@ from connectors.feed_store import FeedStore, Manifest, State
 from connectors.feed_store.comparison import Example, TableComparison, compare, digest, lines
 from schemas.errors import Misconfigured, Refused, Unavailable
 from streams.fold import CellChange, CutClosed
-from tests.connectors.feed_databases import new_database, postgres_server
 
 RULES = Manifest(1, "convention", "codelists")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/feed.db"
-    return new_database(request.getfixturevalue("server"))
-
-
 @pytest.fixture
-def store(url: str) -> Iterator[FeedStore]:
+def store(feed_url: str) -> Iterator[FeedStore]:
     """The first generation, current, with three cuts."""
-    with closing(FeedStore(url, 1)) as opened:
+    with closing(FeedStore(feed_url, 1)) as opened:
         opened.generations.enrol(1, RULES)
         write(opened, 10, A=1, B=2)
         write(opened, 20, A=3, B=0)
@@ -101,9 +86,9 @@ def test_a_number_is_begun_once(store: FeedStore) -> None:
     assert states(store) == {1: State.CURRENT, 2: State.BUILDING}
 
 
-def test_of_workers_that_come_at_once_one_generation_becomes_current(url: str) -> None:
+def test_of_workers_that_come_at_once_one_generation_becomes_current(feed_url: str) -> None:
     def come(number: int) -> None:
-        with closing(FeedStore(url, number)) as opened:
+        with closing(FeedStore(feed_url, number)) as opened:
             try:
                 opened.generations.enrol(number, RULES)
             except Misconfigured:
@@ -115,7 +100,7 @@ def test_of_workers_that_come_at_once_one_generation_becomes_current(url: str) -
         thread.start()
     for thread in threads:
         thread.join()
-    with closing(FeedStore(url, 1)) as opened:
+    with closing(FeedStore(feed_url, 1)) as opened:
         assert list(states(opened).values()) == [State.CURRENT]
     assert len(refused) == 2
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from pathlib import Path
 
 import pytest
 
@@ -13,28 +12,14 @@ from connectors.feed_partition import FeedPartition
 from connectors.feed_store import FeedStore
 from schemas.errors import Unavailable
 from streams.fold import CellChange, CutClosed, Effect, Message, View
-from tests.connectors.feed_databases import new_database, postgres_server
 
 SHORT, LONG = 0.3, 60.0
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/feed.db"
-    return new_database(request.getfixturevalue("server"))
-
-
 @pytest.fixture
-def stores(url: str) -> Iterator[tuple[FeedStore, FeedStore]]:
+def stores(feed_url: str) -> Iterator[tuple[FeedStore, FeedStore]]:
     """The feed store as two workers have it open."""
-    with closing(FeedStore(url, 1)) as one, closing(FeedStore(url, 1)) as other:
+    with closing(FeedStore(feed_url, 1)) as one, closing(FeedStore(feed_url, 1)) as other:
         yield one, other
 
 
@@ -142,7 +127,7 @@ def test_tending_keeps_the_lease_while_nothing_arrives(stores: tuple[FeedStore, 
         time.sleep(0.1)
 
 
-def test_generations_have_a_lease_each(url: str) -> None:
-    with closing(FeedStore(url, 1)) as one, closing(FeedStore(url, 2)) as other:
+def test_generations_have_a_lease_each(feed_url: str) -> None:
+    with closing(FeedStore(feed_url, 1)) as one, closing(FeedStore(feed_url, 2)) as other:
         work(one, "a").step(messages(0))
         work(other, "b").step(messages(0))

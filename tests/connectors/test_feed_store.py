@@ -24,28 +24,15 @@ from connectors.feed_store.opening import open_engine
 from connectors.feed_store.tables import METADATA
 from schemas.errors import Broken, Misconfigured, Refused, Unavailable
 from streams.fold import CellChange, CutClosed
-from tests.connectors.feed_databases import new_database, postgres_server
+from tests.connectors.feed_databases import new_database
 
 generations = count(100)
 """Each example of a law has one of its own, as if its database were empty."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/feed.db"
-    return new_database(request.getfixturevalue("server"))
-
-
 @pytest.fixture
-def store(url: str) -> Iterator[FeedStore]:
-    with closing(FeedStore(url, 1)) as opened:
+def store(feed_url: str) -> Iterator[FeedStore]:
+    with closing(FeedStore(feed_url, 1)) as opened:
         yield opened
 
 
@@ -94,11 +81,11 @@ def test_a_step_that_fails_leaves_nothing_behind(store: FeedStore) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 5])
-def test_only_one_of_two_writers_moves_the_position(store: FeedStore, url: str, start: int) -> None:
+def test_only_one_of_two_writers_moves_the_position(store: FeedStore, feed_url: str, start: int) -> None:
     if start:
         with store.begin(0) as step:
             step.advance(0, start)
-    with closing(FeedStore(url, 1)) as other, other.begin(0) as step:
+    with closing(FeedStore(feed_url, 1)) as other, other.begin(0) as step:
         step.advance(start, 9)
     with pytest.raises(Unavailable, match="lease-lost"), store.begin(0) as step:  # noqa: PT012 what a zombie does
         step.view.put(b"zombie", b"")
@@ -134,12 +121,12 @@ def test_a_cell_that_comes_twice_in_one_cut_is_our_own_fault(store: FeedStore) -
         write(store, CutClosed(10, (change("T|2018-01|A", 1), change("T|2018-01|A", 2))))
 
 
-def test_another_writer_waits_its_turn(store: FeedStore, url: str) -> None:
+def test_another_writer_waits_its_turn(store: FeedStore, feed_url: str) -> None:
     inside, done = threading.Event(), threading.Event()
 
     def second() -> None:
         inside.wait()
-        with closing(FeedStore(url, 1)) as other, other.begin(1) as step:
+        with closing(FeedStore(feed_url, 1)) as other, other.begin(1) as step:
             step.advance(0, 1)
         done.set()
 
@@ -152,8 +139,8 @@ def test_another_writer_waits_its_turn(store: FeedStore, url: str) -> None:
     assert done.is_set()
 
 
-def test_a_connection_that_breaks_in_a_step_costs_that_step_only(server: str) -> None:
-    address = new_database(server)
+def test_a_connection_that_breaks_in_a_step_costs_that_step_only(postgres: str) -> None:
+    address = new_database(postgres)
     with closing(FeedStore(address, 1)) as store:
         with pytest.raises(Unavailable, match="feed-away"), store.begin(0) as step:  # noqa: PT012 the server cuts us off
             step.advance(0, 1)
@@ -180,15 +167,15 @@ while True:
 """
 
 
-def test_a_killed_writer_leaves_state_cells_and_position_of_one_step(url: str) -> None:
+def test_a_killed_writer_leaves_state_cells_and_position_of_one_step(feed_url: str) -> None:
     steps = []
     for _ in range(2):
-        with subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE) as writer:
+        with subprocess.Popen([sys.executable, "-c", WRITER, feed_url], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             writer.stdout.readline()
             time.sleep(0.2)
             writer.kill()
-        with closing(FeedStore(url, 1)) as store:
+        with closing(FeedStore(feed_url, 1)) as store:
             (cell,), cut = store.cells("T"), store.latest_cut()
             with store.begin(0) as step:
                 n = step.position()
@@ -256,8 +243,8 @@ def test_many_keys_and_large_values_come_back(store: FeedStore) -> None:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=2), st.none() | st.binary(max_size=2)), max_size=30))
-def test_the_view_is_a_dictionary(url: str, steps: list[tuple[bytes, bytes | None]]) -> None:
-    with closing(FeedStore(url, next(generations))) as store:
+def test_the_view_is_a_dictionary(feed_url: str, steps: list[tuple[bytes, bytes | None]]) -> None:
+    with closing(FeedStore(feed_url, next(generations))) as store:
         model: dict[bytes, bytes] = {}
         for key, value in steps:
             with store.begin(0) as step:
@@ -357,8 +344,8 @@ def test_changes_come_in_pages(three_cuts: FeedStore) -> None:
     assert [c.cut for c in three_cuts.changes("T", "2018-01", "2018-01", until=19)] == [10]
 
 
-def test_generations_do_not_see_each_other(three_cuts: FeedStore, url: str) -> None:
-    with closing(FeedStore(url, 2)) as second:
+def test_generations_do_not_see_each_other(three_cuts: FeedStore, feed_url: str) -> None:
+    with closing(FeedStore(feed_url, 2)) as second:
         assert (second.latest_cut(), second.cells("T")) == (None, [])
         write(second, CutClosed(5, (change("T|2018-01|A|x", 9, 9, 9),)))
         assert values(second) == {("2018-01", "A|x"): (9, 9)}
@@ -367,21 +354,21 @@ def test_generations_do_not_see_each_other(three_cuts: FeedStore, url: str) -> N
     assert values(three_cuts, cut=10)["2018-01", "A|x"] == (1, 5)
 
 
-def test_reading_waits_for_no_writer(three_cuts: FeedStore, url: str) -> None:
-    with closing(FeedStore(url, 1)) as reader, three_cuts.begin(0) as step:
+def test_reading_waits_for_no_writer(three_cuts: FeedStore, feed_url: str) -> None:
+    with closing(FeedStore(feed_url, 1)) as reader, three_cuts.begin(0) as step:
         step.advance(step.position(), 9)
         step.write(CutClosed(40, (change("T|2018-01|A|x", 8, 8, 8),)))
         assert reader.cut_at(None).tick == 30
         assert values(reader)["2018-01", "A|x"] == (3, 7)
 
 
-def test_the_cells_of_every_cut_are_what_was_written_by_then(url: str) -> None:
+def test_the_cells_of_every_cut_are_what_was_written_by_then(feed_url: str) -> None:
     @settings(max_examples=15, deadline=None)
     @given(
         st.lists(st.dictionaries(st.sampled_from("ABC"), st.integers(0, 3), max_size=3), min_size=1, max_size=6),
     )
     def law(cuts: list[dict[str, int]]) -> None:
-        with closing(FeedStore(url, next(generations))) as store:
+        with closing(FeedStore(feed_url, next(generations))) as store:
             state: dict[tuple[str, str], tuple[int, ...]] = {}
             history = []
             for tick, cells in enumerate(cuts, start=1):
@@ -417,26 +404,26 @@ def test_the_books_add_up_all_sources_and_balance(store: FeedStore) -> None:
 # --- opening ---
 
 
-def test_the_store_remembers_its_cluster_and_topic(store: FeedStore, url: str) -> None:
+def test_the_store_remembers_its_cluster_and_topic(store: FeedStore, feed_url: str) -> None:
     store.check_identity("cluster-a", "migex.partials.g1")
     store.check_identity("cluster-a", "migex.partials.g1")
     for cluster, topic in (("cluster-b", "migex.partials.g1"), ("cluster-a", "migex.partials.g2")):
         with pytest.raises(Misconfigured, match="Kafka cluster cluster-a"):
             store.check_identity(cluster, topic)
-    with closing(FeedStore(url, 2)) as second:
+    with closing(FeedStore(feed_url, 2)) as second:
         second.check_identity("cluster-b", "migex.partials.g2")
 
 
-def test_the_migrations_make_what_the_code_expects(url: str) -> None:
-    engine = open_engine(url)
+def test_the_migrations_make_what_the_code_expects(feed_url: str) -> None:
+    engine = open_engine(feed_url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA) == []
     engine.dispose()
 
 
-def test_two_processes_may_open_a_new_database_at_once(url: str) -> None:
+def test_two_processes_may_open_a_new_database_at_once(feed_url: str) -> None:
     stores: list[FeedStore] = []
-    threads = [threading.Thread(target=lambda: stores.append(FeedStore(url, 1))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: stores.append(FeedStore(feed_url, 1))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -446,13 +433,13 @@ def test_two_processes_may_open_a_new_database_at_once(url: str) -> None:
         store.close()
 
 
-def test_a_database_of_a_newer_version_is_refused(store: FeedStore, url: str) -> None:
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+def test_a_database_of_a_newer_version_is_refused(store: FeedStore, feed_url: str) -> None:
+    engine = create_engine(feed_url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
     with pytest.raises(Misconfigured, match="newer version"):
-        FeedStore(url, 1)
+        FeedStore(feed_url, 1)
 
 
 @pytest.mark.parametrize(
