@@ -15,7 +15,7 @@ from typing import NamedTuple
 import fastavro
 
 from schemas.errors import Broken
-from schemas.header import Header, each, unpack
+from schemas.header import each
 
 MAX_RECORDS = 500
 """Records of one frame at most; more go into the next frame."""
@@ -77,11 +77,6 @@ def split(packed_sizes: bytes, data: bytes) -> list[bytes]:
     if ends[-1] != len(data):
         raise Broken("frame-lengths", "The column's lengths do not add up to its bytes.")
     return [data[a:b] for a, b in pairwise(ends)]
-
-
-def records(frame: Frame) -> list[tuple[Header, bytes]]:
-    """Return each header with its core; raises Broken when the columns do not fit one another."""
-    return [(header, core) for header, (_, core) in zip(unpack(frame.headers), entries(frame), strict=True)]
 
 
 def entries(frame: Frame) -> list[tuple[bytes, bytes]]:

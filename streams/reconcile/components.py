@@ -193,7 +193,11 @@ class Components:
         ]
         owners = self._view.get_many([*places, *[key for _, key in asked]])[len(places) :]
         self._view.get_many(
-            [b"c" + block + owner for (block, _), owner in zip(asked, owners, strict=True) if owner is not None]
+            [
+                _component_key(block, int.from_bytes(owner, "big"))
+                for (block, _), owner in zip(asked, owners, strict=True)
+                if owner is not None
+            ]
         )
 
     def add(self, block: bytes, report: Report, said: bytes, raw: bytes) -> Component:

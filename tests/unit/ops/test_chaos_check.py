@@ -13,7 +13,7 @@ from ops.chaos.ledger import Ledger, Told
 from ops.chaos.reckon import Assumption, Reckoning
 from schemas import frame as wire
 from schemas.frame import Frame
-from schemas.header import Kind
+from schemas.header import Header, Kind, unpack
 from tests.unit.ops.chaos_world import Change, World, country, deliveries, line_of, with_parts
 
 
@@ -40,16 +40,20 @@ def once(change: Callable[[Frame], list[Frame] | None], after: int = 0) -> Chang
     return changed
 
 
+def records(frame: Frame) -> list[tuple[Header, bytes]]:
+    return [(next(unpack(header)), core) for header, core in wire.entries(frame)]
+
+
 def without_a_retract(frame: Frame) -> list[Frame] | None:
     """The record goes on speaking in the block that it has left."""
-    parts = wire.records(frame)
+    parts = records(frame)
     retract = next((part for part in parts if part[0].kind == Kind.RETRACT), None)
     return retract and [with_parts(frame, [part for part in parts if part is not retract])]
 
 
 def without_a_record(frame: Frame) -> list[Frame] | None:
     """A door said that it has taken a report, and the inbox does not have it."""
-    parts = wire.records(frame)
+    parts = records(frame)
     if not parts or parts[0][0].kind != Kind.EVENT:
         return None
     return [with_parts(frame, parts[1:])]
@@ -57,7 +61,7 @@ def without_a_record(frame: Frame) -> list[Frame] | None:
 
 def with_a_record_twice(frame: Frame) -> list[Frame] | None:
     """A repeat was not known for one: the same report has two deliveries."""
-    parts = wire.records(frame)
+    parts = records(frame)
     if not parts or parts[0][0].kind != Kind.EVENT:
         return None
     again = parts[0][0]._replace(delivery=b"anotherx")
@@ -82,7 +86,7 @@ def counting_twice() -> Change:
 
 def speaking_twice(frame: Frame) -> list[Frame] | None:
     """A record comes to speak in two blocks of one partition."""
-    parts = wire.records(frame)
+    parts = records(frame)
     stated = next((part for part in parts if part[0].kind == Kind.ASSERT), None)
     if stated is None:
         return None

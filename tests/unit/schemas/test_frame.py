@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import Broken
-from schemas.frame import VERSION, Frame, decode, encode, records, sizes, split, tick_frame
+from schemas.frame import VERSION, Frame, decode, encode, entries, sizes, split, tick_frame
 from schemas.header import SIZE, Header, pack
 
 int32, int64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
@@ -79,7 +79,7 @@ HEADER = Header(1, 1, 1, 1, 1, 0, 19800101, 1, 1, 0, 0, 0, bytes(16), bytes(16),
 
 def test_records_are_headers_with_their_cores() -> None:
     frame = PLAIN._replace(headers=pack([HEADER, HEADER]), core_sizes=sizes([b"a", b"bc"]), cores=b"abc")
-    assert records(frame) == [(HEADER, b"a"), (HEADER, b"bc")]
+    assert entries(frame) == [(pack([HEADER]), b"a"), (pack([HEADER]), b"bc")]
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_records_are_headers_with_their_cores() -> None:
 )
 def test_columns_that_do_not_fit_one_another_are_broken(frame: Frame) -> None:
     with pytest.raises(Broken, match=r"frame-lengths|header-length"):
-        records(frame)
+        entries(frame)
 
 
 def test_a_clocks_frame_says_its_instant_and_nothing_else() -> None:
     frame = tick_frame(1_700_000_000)
     assert (frame.source, frame.tick) == (-1, 1_700_000_000)
-    assert records(frame) == []
+    assert entries(frame) == []
