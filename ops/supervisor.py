@@ -33,7 +33,7 @@ STOP_ORDER: Sequence[tuple[str, ...]] = (
     ("feed", "registry"),
 )
 GRACE_SECS = 10.0
-_EXIT_MISCONFIGURED = 78
+_EXIT_UNAVAILABLE, _EXIT_MISCONFIGURED = 75, 78
 _TURN_EVERY_SECS = 5.0
 _ASK_EVERY_SECS = 1.0
 _KEPT_LOGS = 3
@@ -46,7 +46,7 @@ class Patience:
     first_secs: float = 0.2
     longest_secs: float = 10.0
     quick_secs: float = 10.0  # whoever lives shorter than this died quickly
-    deaths: int = 10  # so many quick deaths in a row, and it is given up
+    deaths: int = 10  # so many quick deaths in a row, and it is given up, unless it only waits for what is away
 
 
 Crews = Callable[[], Mapping[str, Program] | None]
@@ -133,11 +133,13 @@ class Child:
         self._exit = status
         self._quick = self._quick + 1 if now - self._begun < patience.quick_secs else 1
         log = structlog.get_logger().bind(name=self.name, exit=status, log=str(self._log))
-        if status == _EXIT_MISCONFIGURED or self._quick >= patience.deaths:
+        # what is away comes back by itself: a database that is restored for an hour may cost nobody his place
+        hopeless = self._quick >= patience.deaths and status != _EXIT_UNAVAILABLE
+        if status == _EXIT_MISCONFIGURED or hopeless:
             log.error("A process is given up: see its log, then run `migex down` and `migex up`.")
             self._note("failed")
             return
-        wait = min(patience.longest_secs, patience.first_secs * 2 ** (self._quick - 1))
+        wait = min(patience.longest_secs, patience.first_secs * 2 ** min(self._quick - 1, 30))
         self._next = now + wait
         log.warning("A process ended and is started again.", after_secs=round(wait, 1))
         self._note("waiting")

@@ -134,6 +134,12 @@ def test_who_dies_quickly_again_and_again_is_given_up_and_the_others_go_on(syste
     assert system.pid("clock")
 
 
+def test_who_waits_for_what_is_away_is_never_given_up(system: System) -> None:
+    system.start(feed="raise SystemExit(75)")
+    until(lambda: system.noted("feed").get("restarts") == 5)  # others are given up after the second
+    assert system.noted("feed")["state"] != "failed"
+
+
 def test_who_is_misconfigured_is_given_up_at_once(system: System) -> None:
     system.start(feed="raise SystemExit(78)")
     until(lambda: system.noted("feed").get("state") == "failed")
