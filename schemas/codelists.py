@@ -67,6 +67,11 @@ class CodeList:
         """Return the codes that hold on that day, in the order of the file."""
         return tuple(code for code in self._spans if self.valid(code, on))
 
+    def rows_on(self, on: date) -> tuple[Row, ...]:
+        """Return the rows that hold on that day, in the order of the file."""
+        spans = ((row, _span(self.name, row)) for row in self.rows)
+        return tuple(row for row, (first, last) in spans if first <= on <= last)
+
 
 class CodeLists:
     """All code lists that hold under one convention, read once."""

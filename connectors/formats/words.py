@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-LANGUAGES = ("ru", "be", "en")
+from schemas.words import LANGUAGES, Words
+
+__all__ = ["LANGUAGES", "number", "word"]
 
 
 @cache
-def _texts() -> Mapping[str, Mapping[str, str]]:
-    with Path(__file__).with_name("words.csv").open(encoding="utf-8", newline="") as lines:
-        return {row["code"]: row for row in csv.DictReader(lines)}
+def _texts() -> Words:
+    return Words(Path(__file__).with_name("words.csv"))
 
 
 def word(code: str, lang: str) -> str:
     """Return the text of a code in one of `LANGUAGES`, or the code itself when words.csv does not have it."""
-    texts = _texts().get(code)
-    return code if texts is None else texts[lang]
+    return _texts()(code, lang)
 
 
 def number(value: int, lang: str) -> str:
