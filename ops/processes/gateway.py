@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 
 import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from connectors.contract_pages import ContractPages
 from connectors.gateway import Edges, create_app
 from ops import secrets
 from ops.processes.doors import admission, open_inbox, spare_the_collector
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
+from schemas.codelists import CodeLists
 from schemas.conventions import load
 from schemas.errors import Unavailable
 from streams.telemetry import DoorTelemetry
@@ -43,6 +46,8 @@ async def _run(settings: Settings) -> None:
     async with open_inbox(settings, topics, reach=Rehearsal(settings, "gateway").reach) as (_, inbox):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
         app = create_app(Edges(known, inbox, keys, telemetry, metrics))
+        lists = CodeLists.load(*convention.codelist_directories)
+        app.include_router(ContractPages(convention, lists, time.time).router)
         server = _server(app, *settings.address("gateway"))
         spare_the_collector()
         watch = asyncio.create_task(_stop_when(inbox.lost, server))
