@@ -39,7 +39,7 @@ from schemas.keys import Secrets
 
 CROSSING = FAMILIES["border.crossing"]
 ROUNDS = 3
-SECRETS = Secrets(link_key=bytes(32), link_key_id=1, digest_key=bytes(32))
+SECRETS = Secrets(link_key=bytes(32), digest_key=bytes(32))
 
 
 def crossings(count: int) -> Iterator[dict[str, Any]]:

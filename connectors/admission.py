@@ -7,7 +7,6 @@ All reasons against an event are collected, and none of them holds a value of it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from connectors.local_days import LocalDays
 from connectors.plan import HEADER, PERSON, Parts, Plan, Values
 from connectors.reasons import WHOLE, reason, told
 from connectors.rules import AHEAD_MS, EARLIEST_MOMENT, broken
+from connectors.sealing import Sealer
 from connectors.shape import shaped
 from connectors.strict_json import parse
 from schemas import core as cores
@@ -39,13 +39,22 @@ _OPS = {op.name: int(op) for op in Op}
 class Admission:
     """What admits or refuses events, under one convention, its code lists and an installation's secrets."""
 
-    def __init__(self, convention: Convention, lists: CodeLists, secrets: Secrets) -> None:
-        """Raises Misconfigured when a contract names a code list that the convention does not bring."""
+    def __init__(
+        self, convention: Convention, lists: CodeLists, secrets: Secrets, sealer: Sealer | None = None
+    ) -> None:
+        """Without a sealer bodies stay open, for runs that keep none.
+
+        Raises Misconfigured when a contract names a code list that the convention does not bring.
+        """
         self._convention = convention
         self._secrets = secrets
+        self._sealer = sealer
         self._local_day = LocalDays(convention.zone)
-        pseudonym = partial(keys.pseudonym, secrets)
-        self._plans = {name: plans.make(family, lists, pseudonym) for name, family in FAMILIES.items()}
+        self._plans = {name: plans.make(family, lists, self._pseudonym) for name, family in FAMILIES.items()}
+
+    def renew(self, secrets: Secrets) -> None:
+        """Make link keys with these secrets from now on."""
+        self._secrets = secrets
 
     def entitled(self, agency: str, family: str) -> Plan:
         """Return the family's plan; raises Refused when the family is unknown or the agency may not report it."""
@@ -125,7 +134,7 @@ class Admission:
             block=birth,
             schema_id=plan.family.schema_id,
             link_key_id=self._secrets.link_key_id,
-            body_key_id=0,
+            body_key_id=0 if self._sealer is None else self._sealer.key_id(accepted_at),
             recorded_at=header["recorded_at"],
             accepted_at=accepted_at,
             record=record_id(agency, plan.family.name, header["record_no"]),
@@ -141,7 +150,11 @@ class Admission:
             citizenship=() if person is None else tuple(person["citizenship"]),
             codes=_codes(plan, parts),
         )
-        return Entry(packed, cores.encode(core), plan.body(parts[0]))
+        body = plan.body(parts[0])
+        return Entry(packed, cores.encode(core), body if self._sealer is None else self._sealer.seal(packed, body))
+
+    def _pseudonym(self, name: str, text: str) -> bytes:
+        return keys.pseudonym(self._secrets, name, text)
 
     def _link_keys(self, person: Values, birth: int) -> bytes:
         """Return the person's link keys; the document's issuer tells whose register the personal number is from."""

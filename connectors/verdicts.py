@@ -16,7 +16,7 @@ from connectors.plan import Values
 from connectors.reasons import WHOLE, reason
 from schemas import core as cores
 from schemas import keys
-from schemas.errors import Reason, Refused
+from schemas.errors import Misconfigured, Reason, Refused, Unavailable
 from streams.telemetry import DoorTelemetry
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ def delivery_id(*parts: bytes) -> bytes:
 
 
 def answer(admission: Admission, arrival: Arrival, event: Values | Refused) -> Answer:
-    """Return the one answer to a delivery; never raises for anything that was sent.
+    """Return the one answer to a delivery; never raises for anything that was sent, only when it cannot be sealed.
 
     `event` is what the door read from the bytes, or why it could not.
     """
@@ -82,6 +82,8 @@ def answer(admission: Admission, arrival: Arrival, event: Values | Refused) -> A
         entry = admission.admit(agency, family, event, delivery, accepted_at)
     except Refused as refusal:
         return refused(admission, arrival, refusal.reasons, event)
+    except (Misconfigured, Unavailable):  # the door's matter, not this event's: nothing is answered
+        raise
     except Exception as defect:  # ours; the sender is told so, the delivery is counted, the others go on
         _log.error("An event met a defect of the door", error=type(defect).__name__, at=_place(defect))
         rule, remedy = "The door failed on this event by its own fault.", "Report the delivery id; send it again later."

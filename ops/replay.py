@@ -58,7 +58,7 @@ class Run:
         """The keys are made for this run: no figure depends on them."""
         self._convention = load(settings.convention)
         self._lists = CodeLists.load(*self._convention.codelist_directories)
-        own = Secrets(link_key=chance.token_bytes(32), link_key_id=1, digest_key=chance.token_bytes(32))
+        own = Secrets(link_key=chance.token_bytes(32), digest_key=chance.token_bytes(32))
         self._admission = Admission(self._convention, self._lists, own)
         self._replay = Replay(Rules(self._convention, self._lists))
         self._waiting: list[list[Entry]] = [[] for _ in self._replay.inbox.partitions]

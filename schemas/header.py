@@ -44,8 +44,8 @@ class Header(NamedTuple):
     seq: int  # log only: the how-manieth statement about this record this is, from 1
     block: int  # birth date as yyyymmdd (yyyy0000: only the year is known); 0: none
     schema_id: int  # permanent id of the contract the event was written under
-    link_key_id: int  # which secret made the link keys
-    body_key_id: int  # which data key seals the body; 0: not sealed
+    link_key_id: int  # level of the link keys: how many secrets, one over the other, made them
+    body_key_id: int  # month of the agency's data key that seals the body, January 2000 is 1; 0: not sealed
     recorded_at: int  # when the agency recorded this version
     accepted_at: int  # when the door accepted the delivery
     record: bytes  # 16 bytes, see `record_id`
@@ -74,6 +74,7 @@ OWNER = _place("agency", "family")
 REVISION = _place("revision")
 SEQ = _place("seq")
 BLOCK = _place("block")
+LINK_KEY_ID = _place("link_key_id")
 RECORDED_AT = _place("recorded_at")
 ACCEPTED_AT = _place("accepted_at")
 RECORD = _place("record")

@@ -7,6 +7,7 @@ of one purpose can be taken for one of another.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -20,22 +21,37 @@ _SEPARATOR = "\x1f"
 class Secrets:
     """The keys of one installation; never shown, not even by `repr`.
 
-    `link_key` makes link keys and pseudonyms and may be rotated under a new `link_key_id`; `digest_key` makes
-    content digests and never changes, for an old delivery must be recognised for ever (law L1).
+    `link_key` makes link keys and pseudonyms; each key of `nested` is put over what the one before it made, so that
+    rotation needs no identities (law L8: key_n = HMAC(k_n, key_{n-1})). `digest_key` makes content digests and never
+    changes, for an old delivery must be recognised for ever (law L1).
     """
 
     link_key: bytes = field(repr=False)
-    link_key_id: int
     digest_key: bytes = field(repr=False)
+    nested: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Refuse short keys: HMAC-SHA-256 wants 32 bytes (RFC 2104, section 3)."""
-        if len(self.link_key) < 32 or len(self.digest_key) < 32:
+        if min(map(len, (self.link_key, self.digest_key, *self.nested))) < 32:
             raise ValueError("A key must have at least 32 bytes.")
 
+    @property
+    def link_key_id(self) -> int:
+        """The level of the link keys that these secrets make: 1, and 1 more for each rotation."""
+        return 1 + len(self.nested)
 
-def _keyed(key: bytes, *parts: str) -> bytes:
-    return hmac.digest(key, _SEPARATOR.join(parts).encode("utf-8", "surrogatepass"), "sha256")[:16]
+
+def raised(digest: bytes, nested: Sequence[bytes]) -> bytes:
+    """Return a link key's or pseudonym's 16 bytes after so many further levels (law L8)."""
+    for key in nested:
+        digest = hmac.digest(key, digest, "sha256")[:16]
+    return digest
+
+
+def _keyed(secrets: Secrets, *parts: str) -> bytes:
+    text = _SEPARATOR.join(parts).encode("utf-8", "surrogatepass")
+    digest = hmac.digest(secrets.link_key, text, "sha256")[:16]
+    return raised(digest, secrets.nested) if secrets.nested else digest
 
 
 def content_digest(secrets: Secrets, canonical: bytes) -> bytes:
@@ -55,7 +71,7 @@ def pseudonym(secrets: Secrets, purpose: str, text: str) -> bytes:
     `purpose` is the name of the field, so that a permit and a visa of one number are not taken for one thing.
     """
     number = names.number(text)
-    return _keyed(secrets.link_key, "migex.pseudonym", purpose, number) if number else b""
+    return _keyed(secrets, "migex.pseudonym", purpose, number) if number else b""
 
 
 def personal_no_key(secrets: Secrets, country: str, personal_no: str) -> bytes:
@@ -63,13 +79,13 @@ def personal_no_key(secrets: Secrets, country: str, personal_no: str) -> bytes:
     number = names.number(personal_no)
     if not number:
         return b""
-    return bytes((PERSONAL_NO,)) + _keyed(secrets.link_key, "migex.link.personal_no", country, number)
+    return bytes((PERSONAL_NO,)) + _keyed(secrets, "migex.link.personal_no", country, number)
 
 
 def document_key(secrets: Secrets, issuer: str, document_no: str) -> bytes:
     """Return the link key of an identity document; empty when nothing is left of its number."""
     number = names.number(document_no)
-    return bytes((DOCUMENT,)) + _keyed(secrets.link_key, "migex.link.document", issuer, number) if number else b""
+    return bytes((DOCUMENT,)) + _keyed(secrets, "migex.link.document", issuer, number) if number else b""
 
 
 def name_key(secrets: Secrets, surname: str, given_names: str, birth: int) -> bytes:
@@ -80,7 +96,7 @@ def name_key(secrets: Secrets, surname: str, given_names: str, birth: int) -> by
     name = names.name(surname, given_names)
     if not name or birth % 100 == 0:
         return b""
-    return bytes((NAME,)) + _keyed(secrets.link_key, "migex.link.name", name, str(birth))
+    return bytes((NAME,)) + _keyed(secrets, "migex.link.name", name, str(birth))
 
 
 def joined(*keys: bytes) -> bytes:

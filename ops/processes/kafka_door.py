@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from connectors.agency_topics import GROUP, Edges, KafkaDoor, Routes
-from ops.processes.doors import admission, open_inbox, spare_the_collector
+from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
@@ -42,6 +42,7 @@ async def _run(settings: Settings) -> None:
     )
     reach = Rehearsal(settings, "kafka-door").reach
     async with (
+        following(settings, known),
         # a step's entries come all at once, so they need not wait long for others
         open_inbox(settings, topics, linger_ms=2, reach=reach) as (producer, inbox),
         _consumer(settings.broker.bootstrap, settings.address("kafka-door")[1]) as consumer,

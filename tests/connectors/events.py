@@ -16,7 +16,7 @@ from schemas.keys import Secrets
 NOW = 1_760_000_000_000
 """The door's clock in these tests: 2025-10-09, in ms since 1970."""
 
-SECRETS = Secrets(link_key=bytes(range(32)), link_key_id=1, digest_key=bytes(range(32, 64)))
+SECRETS = Secrets(link_key=bytes(range(32)), digest_key=bytes(range(32, 64)))
 
 REPORTER = {"border.crossing": "gpk"}
 """Who reports a family in these tests; the others are mvd's."""

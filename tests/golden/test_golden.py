@@ -34,7 +34,7 @@ from streams.topics import partition
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/events.jsonl"))
-SECRETS = Secrets(link_key=bytes(range(32)), link_key_id=1, digest_key=bytes(range(32, 64)))
+SECRETS = Secrets(link_key=bytes(range(32)), digest_key=bytes(range(32, 64)))
 PARTITIONS = 2
 
 

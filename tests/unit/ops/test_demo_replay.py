@@ -27,7 +27,7 @@ from streams.replay import Replay
 from streams.topics import partition
 
 NOW = 1_760_000_000_000
-SECRETS = keys.Secrets(link_key=bytes(range(32)), link_key_id=1, digest_key=bytes(range(32, 64)))
+SECRETS = keys.Secrets(link_key=bytes(range(32)), digest_key=bytes(range(32, 64)))
 RAW = Reason("malformed-avro", "(event)", "", "")
 
 

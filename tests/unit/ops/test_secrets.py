@@ -16,7 +16,7 @@ def test_everything_is_made_once(tmp_path: Path) -> None:
     home = tmp_path / "secrets"
     made = secrets.make(home, ["gpk", "mvd"])
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
-    assert {path.name for path in made} == {"link-1.key", "digest.key", "gpk.key", "mvd.key"}
+    assert {path.name for path in made} == {"link-1.key", "digest.key", "1.key", "gpk.key", "mvd.key"}
     assert secrets.make(home, ["gpk", "mvd"]) == []
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
     assert secrets.make(home, ["mfa"]) == [home / "api-keys" / "mfa.key"]
@@ -41,17 +41,32 @@ def test_api_keys_are_known_by_their_hash_alone(tmp_path: Path) -> None:
     assert len(secrets.agencies(tmp_path)) == 2
 
 
-def test_the_newest_link_key_counts(tmp_path: Path) -> None:
+def test_a_further_link_key_counts_when_its_level_is_said(tmp_path: Path) -> None:
     secrets.make(tmp_path, [])
     old = secrets.load(tmp_path)
-    fresh = tmp_path / "link-2.key"
-    fresh.touch(mode=0o600)
-    fresh.write_text("ab" * 32)
+    assert secrets.make_link_key(tmp_path, 2) == tmp_path / "link-2.key"
+    assert secrets.make_link_key(tmp_path, 2) is None
+    assert secrets.load(tmp_path) == old
+    secrets.raise_level(tmp_path, 2)
     new = secrets.load(tmp_path)
-    assert (new.link_key_id, new.link_key) == (2, b"\xab" * 32)
-    assert new.digest_key == old.digest_key
+    assert (new.link_key_id, new.link_key, len(new.nested), new.digest_key) == (2, old.link_key, 1, old.digest_key)
+    secrets.raise_level(tmp_path, 1)  # a generation of an earlier level changes nothing at the doors
+    assert secrets.level(tmp_path) == 2
+    with pytest.raises(Misconfigured, match="link-3"):
+        secrets.raise_level(tmp_path, 3)
     (tmp_path / "link-1.key").unlink()
     assert secrets.make(tmp_path, []) == []
+    assert secrets.lifting(tmp_path, 2).level == b"\0\2"  # who lifts does without the first key
+
+
+def test_a_level_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    secrets.make(tmp_path, [])
+    path = tmp_path / "link-level"
+    path.touch(mode=0o600)
+    for wrong in ("", "0", "two", "-1"):
+        path.write_text(wrong)
+        with pytest.raises(Misconfigured, match="link-level"):
+            secrets.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["link-1.key", "digest.key", "agencies.json"])

@@ -5,8 +5,8 @@ import pytest
 from schemas import keys
 from schemas.core import DOCUMENT, KEY_SIZE, NAME, PERSONAL_NO, link_keys
 
-SECRETS = keys.Secrets(b"l" * 32, 1, b"d" * 32)
-OTHER = keys.Secrets(b"m" * 32, 2, b"d" * 32)
+SECRETS = keys.Secrets(b"l" * 32, b"d" * 32)
+OTHER = keys.Secrets(b"m" * 32, b"d" * 32)
 
 
 def test_secrets_are_never_shown() -> None:
@@ -16,7 +16,7 @@ def test_secrets_are_never_shown() -> None:
 
 def test_short_secrets_are_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        keys.Secrets(b"short", 1, b"d" * 32)
+        keys.Secrets(b"short", b"d" * 32)
 
 
 def test_link_keys_are_seventeen_bytes_and_ascending() -> None:
