@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from connectors.archive import Archive
@@ -18,15 +18,15 @@ from connectors.feed_store.comparison import TableComparison, compare, digest
 from connectors.formats import text
 from connectors.table_view import Edition, Source, view
 from connectors.topic_log import messages, topic_log
+from ops.access import access
 from ops.archive import admin_client
 from ops.settings import Settings
-from schemas.codelists import CodeLists
 from schemas.conventions import load
 from schemas.errors import Broken, Misconfigured, Unavailable
 from streams.dataflows import DATAFLOWS
-from streams.dataflows.definition import Rules
-from streams.fold import CutClosed, Message
-from streams.rebuild import Job, Rebuilt, Stage, rebuild
+from streams.fold import CutClosed
+from streams.kafka import Kafka
+from streams.rebuild import Job, Rebuilt, Stage, rebuild, rules_of
 from streams.topics import Topics
 
 
@@ -75,16 +75,15 @@ def _cores() -> int:
 def job(wishes: Wishes, settings: Settings, scratch: Path) -> Job:
     """Return the rebuild of an inbox as it is now."""
     topics = Topics.of(settings.generation, load(settings.convention))
-    inbox, bootstrap = topics["inbox"], None if wishes.offline else settings.broker.bootstrap
+    inbox, kafka = topics["inbox"], None if wishes.offline else access(settings)
     cluster, ends = None, dict[int, int]()
-    if bootstrap is not None:
-        cluster, ends = asyncio.run(_now(bootstrap, inbox.name, inbox.partitions))
+    if kafka is not None:
+        cluster, ends = asyncio.run(_now(kafka, inbox.name, inbox.partitions))
     archive = Archive(wishes.archive, cluster, inbox.name)
     ends = ends or {partition: archive.end(partition) for partition in range(inbox.partitions)}
     return Job(
-        read=partial(_read, archive, bootstrap, inbox.name, ends),
-        rules=partial(_rules, settings.convention),
-        inbox_partitions=inbox.partitions,
+        inbox=[partial(messages, archive, kafka, inbox.name, end, number) for number, end in sorted(ends.items())],
+        convention=settings.convention,
         log_partitions=topics.partitions("log"),
         scratch=scratch,
         on_disk=wishes.on_disk,
@@ -103,7 +102,7 @@ def stored(rebuilt: Rebuilt, directory: Path, generation: int) -> FeedStore:
 
 def speed(stage: Stage) -> str:
     """Return how fast a stage was, for the operator."""
-    what = "changed cells" if stage.agent == "aggregate" else "records"
+    what = {"ticks": "messages", "aggregate": "changed cells"}.get(stage.agent, "records")
     aside = f", {stage.set_aside} set aside" if stage.set_aside else ""
     a_core = stage.records / max(stage.cpu_secs, 1e-9)
     return f"{stage.agent:12}{stage.records:>12,} {what} in {stage.wall_secs:.1f} s; {a_core:,.0f} a core-second{aside}"
@@ -111,7 +110,8 @@ def speed(stage: Stage) -> str:
 
 def total(rebuilt: Rebuilt, cores: int) -> str:
     """Return how fast all of it was."""
-    records, spent = rebuilt.stages[0].records, sum(stage.cpu_secs for stage in rebuilt.stages)
+    (records,) = (stage.records for stage in rebuilt.stages if stage.agent == "deduplicate")
+    spent = sum(stage.cpu_secs for stage in rebuilt.stages)
     took = sum(stage.wall_secs for stage in rebuilt.stages)
     rates = f"{records / took:,.0f} records/s with {cores} cores; {records / max(spent, 1e-9):,.0f} a core-second"
     return f"{'all':12}{records:>12,} records in {took:.1f} s: {rates}"
@@ -133,25 +133,15 @@ def compared(store: FeedStore, tick: int, settings: Settings) -> int:
     return int(different > 0)
 
 
-def _read(archive: Archive, bootstrap: str | None, topic: str, ends: dict[int, int], number: int) -> Iterator[Message]:
-    return messages(archive, bootstrap, topic, ends[number], number)
-
-
-@cache  # once for each process, which folds several partitions
-def _rules(convention: Path) -> Rules:
-    agreed = load(convention)
-    return Rules(agreed, CodeLists.load(*agreed.codelist_directories))
-
-
-async def _now(bootstrap: str, topic: str, partitions: int) -> tuple[str, dict[int, int]]:
+async def _now(kafka: Kafka, topic: str, partitions: int) -> tuple[str, dict[int, int]]:
     """Return the cluster's id and where each partition ends now."""
-    async with topic_log(bootstrap, topic) as log, admin_client(bootstrap) as admin:
+    async with topic_log(kafka, topic) as log, admin_client(kafka) as admin:
         cluster = str((await admin.describe_cluster())["cluster_id"])
         return cluster, {number: (await log.bounds(number))[1] for number in range(partitions)}
 
 
 def _table(table: str, rebuilt: Rebuilt, settings: Settings) -> str:
-    rules = _rules(settings.convention)
+    rules = rules_of(settings.convention)
     changes = [change for key, change in rebuilt.cells.items() if key.startswith(f"{table}|")]
     source = Source(DATAFLOWS[table], rules.convention, rules.lists)
     cells = [of_change(change, rebuilt.tick) for change in changes]

@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from schemas.conventions import DEFAULT
 from schemas.errors import Broken
 from schemas.frame import decode, encode, tick_frame
 from schemas.header import SIZE
+from streams import rebuild as rebuilding
 from streams.fold import CutClosed, Message
-from streams.rebuild import Job, in_step, rebuild
+from streams.rebuild import Entry, Job, in_step, rebuild
 from streams.replay import Replay
 from tests.laws.records import inbox_frame, place, rules
 
@@ -31,12 +33,15 @@ def read(file: Path, number: int) -> Iterator[Message]:
 
 @pytest.fixture(scope="module")
 def inbox() -> list[list[bytes]]:
-    """An inbox with a frame that cannot be read, ticks that some partitions miss, and records behind the last one."""
+    """An inbox with a frame that cannot be read, ticks that some partitions miss or get late, and records behind all.
+
+    Two clocks tick: to some partition the newer one's tick comes first, and the older one's counts for nothing there.
+    """
     from tests.broker.workers import crossings  # not above: the processes that look for `read` import this file
 
     chance = random.Random(11)
     partitions: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
-    rest = list(crossings(chance, RECORDS))
+    entries = rest = list(crossings(chance, RECORDS))
     tick = 1_700_000_000
     while rest:
         batch, rest = rest[:40], rest[40:]
@@ -46,8 +51,17 @@ def inbox() -> list[list[bytes]]:
                 values.append(encode(tick_frame(tick)))
         tick += 1
     partitions[1].insert(4, b"rubbish")
+    late = next(tick for tick in sorted(_common(partitions)) if encode(tick_frame(tick + 1)) in partitions[2])
+    one, other = (partitions[2].index(encode(tick_frame(tick))) for tick in (late, late + 1))
+    partitions[2][one], partitions[2][other] = partitions[2][other], partitions[2][one]
     partitions[0].append(encode(tick_frame(tick)))  # of one partition alone
+    partitions[0].append(inbox_frame([entry for entry in entries if place(entry, PARTITIONS) == 0][:3]))
     return partitions
+
+
+def _common(inbox: list[list[bytes]]) -> set[int]:
+    """Return the ticks that all partitions have, which need not close a cut."""
+    return set.intersection(*[{decode(v).tick for v in values if v != b"rubbish"} for values in inbox]) - {0}
 
 
 @pytest.fixture
@@ -55,7 +69,7 @@ def job(inbox: list[list[bytes]], tmp_path: Path) -> Job:
     file = tmp_path / "inbox"
     file.write_bytes(msgspec.msgpack.encode(inbox))
     (tmp_path / "scratch").mkdir()
-    return Job(partial(read, file), rules, PARTITIONS, 2, tmp_path / "scratch")
+    return Job([partial(read, file, number) for number in range(PARTITIONS)], DEFAULT, 2, tmp_path / "scratch")
 
 
 def expected(inbox: list[list[bytes]]) -> dict[int, dict[str, tuple[int, ...]]]:
@@ -83,12 +97,28 @@ def test_every_cut_is_as_the_folds_in_memory_have_it(inbox: list[list[bytes]], j
     rebuilt = rebuild(replace(job, on_disk=on_disk), 2, lambda cut: cuts.update({cut.tick: cut}))
     found, due = as_of(cuts), expected(inbox)
     assert len(due) > 5
+    assert len(due) < len(_common(inbox))  # one came late somewhere
     assert found == due
     assert rebuilt.tick == max(due)
     assert {key: (cell.facts, *cell.measures) for key, cell in rebuilt.cells.items()} == due[rebuilt.tick]
-    assert [stage.set_aside for stage in rebuilt.stages] == [1, 0, 0]
-    assert rebuilt.stages[0].records == sum(len(decode(v).headers) // SIZE for p in inbox for v in p if v != b"rubbish")
+    assert [(stage.agent, stage.set_aside) for stage in rebuilt.stages] == [
+        ("ticks", 0), ("deduplicate", 1), ("reconcile", 0), ("aggregate", 0)
+    ]  # fmt: skip
     assert {path.name for path in job.scratch.iterdir()} == {"partials-0", "partials-1"}
+
+
+@pytest.mark.parametrize("step_bytes", [1, 10_000, rebuilding.STEP_BYTES])
+def test_the_last_cut_alone_has_the_same_figures(inbox: list[list[bytes]], job: Job, step_bytes: int) -> None:
+    due = expected(inbox)
+    rebuilt = rebuild(replace(job, step_bytes=step_bytes), 1)
+    assert rebuilt.tick == max(due)
+    assert {key: (cell.facts, *cell.measures) for key, cell in rebuilt.cells.items()} == due[rebuilt.tick]
+    ticks = [decode(value).tick for _, _, value in rebuilding.spooled(job.partials(0))]
+    assert [tick for tick in ticks if tick] == [rebuilt.tick]
+    before = [values[: values.index(encode(tick_frame(rebuilt.tick)))] for values in inbox]
+    records = sum(len(decode(v).headers) // SIZE for values in before for v in values if v != b"rubbish")
+    assert 0 < records < sum(len(decode(v).headers) // SIZE for p in inbox for v in p if v != b"rubbish")
+    assert rebuilt.stages[1].records == records
 
 
 def test_it_stops_at_the_cut_that_is_asked_for(inbox: list[list[bytes]], job: Job) -> None:
@@ -101,14 +131,20 @@ def test_it_stops_at_the_cut_that_is_asked_for(inbox: list[list[bytes]], job: Jo
 
 def test_what_reading_raises_is_raised(job: Job) -> None:
     with pytest.raises(Broken, match="archive-missing: It is gone"):
-        rebuild(replace(job, read=missing), 2)
+        rebuild(replace(job, inbox=[*job.inbox[:-1], missing]), 2)
 
 
-def missing(_: int) -> Iterator[Message]:
+def missing() -> Iterator[Message]:
     raise Broken("archive-missing", "It is gone.")
 
 
+def test_without_a_tick_that_all_partitions_have_there_is_no_cut(job: Job) -> None:
+    rebuilt = rebuild(replace(job, until=1), 1)
+    assert (rebuilt.tick, rebuilt.cells, rebuilt.stages) == (0, {}, [])
+
+
 def test_no_frame_runs_ahead_of_another_source_by_a_tick() -> None:
-    one = [(0, b"a"), (1, b"b"), (0, b"c"), (2, b"d"), (3, b"e")]
-    other = [(1, b"A"), (0, b"B"), (3, b"C"), (0, b"D")]
-    assert b"".join(in_step([iter(one), iter(other)])) == b"abAcdBCe"  # D is behind the last cut
+    one = [Entry(0, 0, b"a"), Entry(1, 0, b"b"), Entry(0, 0, b"c"), Entry(2, 0, b"d"), Entry(3, 0, b"e")]
+    other = [Entry(1, 0, b"A"), Entry(0, 0, b"B"), Entry(3, 0, b"C"), Entry(0, 0, b"D")]
+    frames = in_step([iter(one), iter(other)])
+    assert b"".join(entry.value for entry in frames) == b"abAcdBCe"  # D is behind the last cut
