@@ -20,6 +20,7 @@ from bench.arena import Arena, arena, fill
 from bench.peer import Peer, Warm
 from bench.rounds import BROKER, Round, middle, ratio
 from bench.sheet import Sheet, Table, Value, asked
+from ops.access import access
 from ops.processes import AGENTS
 
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sheet = Sheet(chosen.report)
     with arena(chosen.home) as place:
         memory = rebuild.in_memory(place.settings.convention, max(10_000, chosen.originals // 10))
-        loaded = asyncio.run(fill(place.settings.broker.bootstrap, place.topics(), chosen.originals))
+        loaded = asyncio.run(fill(access(place.settings), place.topics(), chosen.originals))
         print(f"inbox loaded: {loaded.records:,} records of {chosen.originals:,} originals", flush=True)
         other = None if chosen.no_peer else _peer(place, loaded.records)
         mine: list[Round] = []
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _peer(place: Arena, records: int) -> Peer:
-    other = peer.load(place.settings.broker.bootstrap, peer.built(place.settings.cache), records)
+    other = peer.load(access(place.settings), peer.built(place.settings.cache), records)
     print(f"{peer.ENGINE}' topic loaded: {other.records:,} records of {other.unique:,} events", flush=True)
     return other
 

@@ -16,12 +16,14 @@ import psutil
 from aiokafka import AIOKafkaProducer
 
 from bench.load import frames
+from ops.access import access
 from ops.broker import Broker
 from ops.settings import Settings, with_free_ports
 from ops.topics import apply
 from schemas.conventions import load
 from schemas.frame import encode, tick_frame
 from schemas.header import Op
+from streams.kafka import Kafka
 from streams.topics import Topics
 
 TICKS = 10
@@ -58,7 +60,7 @@ class Arena:
     def topics(self, generation: int = 1) -> Topics:
         """Create what topics of a generation are missing and return all."""
         topics = Topics.of(generation, load(self.settings.convention))
-        asyncio.run(apply(self.settings.broker.bootstrap, topics))
+        asyncio.run(apply(access(self.settings), topics))
         return topics
 
 
@@ -75,10 +77,10 @@ def arena(home: Path | None = None) -> Iterator[Arena]:
             broker.down()
 
 
-async def fill(bootstrap: str, topics: Topics, originals: int) -> Loaded:
+async def fill(kafka: Kafka, topics: Topics, originals: int) -> Loaded:
     """Write the inbox, with a tick behind each tenth of it."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **kafka.options(),
         acks="all",
         enable_idempotence=True,
         linger_ms=10,

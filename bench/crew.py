@@ -12,7 +12,9 @@ import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 
 from bench.meter import cpu_secs
+from ops.access import access
 from ops.settings import Settings
+from streams.kafka import Kafka
 
 IDLE_SHARE = 0.1
 """Of a core: whoever takes less does nothing but keep its place."""
@@ -52,8 +54,8 @@ class Crew:
         """
         deadline = time.monotonic() + READY_SECS
         groups = {f"migex.g{self._settings.generation}.{agent}": count for agent, count in members.items()}
-        bootstrap = self._settings.broker.bootstrap
-        while not asyncio.run(complete(bootstrap, groups)) or self._busy():
+        kafka = access(self._settings)
+        while not asyncio.run(complete(kafka, groups)) or self._busy():
             self.check()
             if time.monotonic() > deadline:
                 sys.exit(f"Not ready and idle after {READY_SECS:.0f} s: see {self._settings.home}/logs.")
@@ -81,9 +83,9 @@ def crew(settings: Settings) -> Iterator[Crew]:
         workers.stop()
 
 
-async def complete(bootstrap: str, groups: Mapping[str, int]) -> bool:
+async def complete(kafka: Kafka, groups: Mapping[str, int]) -> bool:
     """Return whether each consumer group has so many members and every one knows its partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         return all([await _stable(admin, group, members) for group, members in groups.items()])

@@ -29,6 +29,7 @@ from bench.probes import ASK_EVERY_SECS, PATIENCE_SECS, Probe, Probing
 from bench.sheet import Sheet, Table, Value, asked
 from bench.stages import Passage, passages
 from ops import system
+from ops.access import access
 from ops.settings import Settings, with_free_ports
 from schemas.conventions import load
 from schemas.errors import Unavailable
@@ -67,7 +68,7 @@ def measured(
         kills, probes = asyncio.run(Probing(settings, numbers.start).all(len(numbers), kill_secs))
         accepted = load_.stop()
     topics = Topics.of(settings.generation, load(settings.convention))
-    stages = asyncio.run(passages(settings.broker.bootstrap, topics))
+    stages = asyncio.run(passages(access(settings), topics))
     half = f", half of the {speed:,.0f}/s from door to feed that were measured first" if speed else ""
     notes = [
         f"{len(probes):,} probes by HTTP, each alone in its cell; the feed asked every {ASK_EVERY_SECS * 1000:.0f} ms",

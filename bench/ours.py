@@ -12,6 +12,7 @@ from bench.crew import crew
 from bench.meter import Meter
 from bench.rounds import BROKER, Round
 from connectors.feed_store.store import FeedStore
+from ops.access import access
 from ops.settings import Settings
 from schemas.errors import Broken
 from streams.books import TABLE as BOOKS
@@ -48,6 +49,6 @@ async def _until_folding(settings: Settings, topics: Topics) -> None:
     """Return when the first frame is in the log: from here on records are counted, as for the peers."""
     log = topics["log"]
     partitions = [TopicPartition(log.name, number) for number in range(log.partitions)]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.broker.bootstrap) as consumer:
+    async with AIOKafkaConsumer(**access(settings).options()) as consumer:
         while not any((await consumer.end_offsets(partitions)).values()):  # noqa: ASYNC110 - another process makes it true
             await asyncio.sleep(0.02)

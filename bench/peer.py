@@ -27,6 +27,7 @@ from bench.meter import Meter
 from bench.rounds import BROKER, Round
 from ops.jars import java, locked
 from schemas.errors import Broken, Misconfigured, Unavailable
+from streams.kafka import Kafka
 
 FOLDER = Path(__file__).parent / "kafka_streams"
 RESOURCES = FOLDER / "src" / "main" / "resources"
@@ -87,14 +88,14 @@ def _build(folder: Path) -> None:
     draft.rename(folder)
 
 
-def load(bootstrap: str, program: Path, records: int) -> Peer:
+def load(kafka: Kafka, program: Path, records: int) -> Peer:
     """Write a topic with so many records, each a message as its program expects them, and return what it must count."""
     topic = f"bench-crossings-{records}"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient(kafka.librdkafka())
     for created in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
         created.result(30)
     schema = fastavro.parse_schema(json.loads(RESOURCES.joinpath("border_crossing.avsc").read_bytes()))
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "acks": "all"})
+    producer = Producer({**kafka.librdkafka(), "linger.ms": 20, "acks": "all"})
     cells: Counter[str] = Counter()
     for event, again in events(records):
         out = io.BytesIO()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import frame as wire
+from streams.kafka import Kafka
 from streams.topics import Topics, TopicSpec
 
 
@@ -19,18 +20,18 @@ class Passage(NamedTuple):
     partials: float
 
 
-async def passages(bootstrap: str, topics: Topics) -> Mapping[int, Passage]:
+async def passages(kafka: Kafka, topics: Topics) -> Mapping[int, Passage]:
     """Return the passage of every tick that went all the way."""
-    found = [await _ticks(bootstrap, topics[role]) for role in ("inbox", "log", "partials")]
+    found = [await _ticks(kafka, topics[role]) for role in ("inbox", "log", "partials")]
     common = found[0].keys() & found[1].keys() & found[2].keys()
     return {tick: Passage(*(each[tick] for each in found)) for tick in sorted(common)}
 
 
-async def _ticks(bootstrap: str, topic: TopicSpec) -> dict[int, float]:
+async def _ticks(kafka: Kafka, topic: TopicSpec) -> dict[int, float]:
     """Return for each tick in a topic when the last frame that carries it was sent."""
     last: dict[int, float] = {}
     partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(**kafka.options(), auto_offset_reset="earliest") as consumer:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)

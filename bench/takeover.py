@@ -27,6 +27,7 @@ from bench.crew import Crew, crew
 from bench.sheet import Sheet, Table, Value, asked
 from bench.ticks import Ticks
 from connectors.feed_store.store import FeedStore
+from ops.access import access
 from ops.processes import AGENTS
 from ops.processes.worker import SOURCES
 from ops.settings import Checkpoints, Settings, with_free_ports
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked(options)
     chosen = options.parse_args(argv)
     with arena(chosen.home) as place:
-        loaded = asyncio.run(fill(place.settings.broker.bootstrap, place.topics(), chosen.originals))
+        loaded = asyncio.run(fill(access(place.settings), place.topics(), chosen.originals))
         ours.run(place, loaded, 1, 2)
         for table in measured(place, 1, loaded):
             Sheet(chosen.report).add(table)

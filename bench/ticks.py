@@ -6,6 +6,7 @@ import threading
 
 from confluent_kafka import Producer
 
+from ops.access import access
 from ops.settings import Settings
 from schemas.frame import encode, tick_frame
 from streams.topics import Topics
@@ -19,7 +20,7 @@ class Ticks:
     def __init__(self, settings: Settings, topics: Topics, last: int) -> None:
         """`last` is the newest tick that lies in the inbox."""
         self._inbox = topics["inbox"]
-        self._producer = Producer({"bootstrap.servers": settings.broker.bootstrap, "acks": "all"})
+        self._producer = Producer({**access(settings).librdkafka(), "acks": "all"})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
         self.last = last

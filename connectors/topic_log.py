@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from connectors.archive import Archive, Archived
 from schemas.errors import Broken, Unavailable
 from streams.fold import Message
+from streams.kafka import Kafka
 
 _POLL_MS = 1000
 _SILENT_POLLS = 30
@@ -55,10 +56,10 @@ class TopicLog:
 
 
 @asynccontextmanager
-async def topic_log(bootstrap: str, topic: str) -> AsyncIterator[TopicLog]:
+async def topic_log(kafka: Kafka, topic: str) -> AsyncIterator[TopicLog]:
     """Open a topic for reading; raises Unavailable("broker-refused") when Kafka does not do as asked."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **kafka.options(),
         enable_auto_commit=False,
         auto_offset_reset="none",  # an offset that is not there is an error, never another offset
         max_partition_fetch_bytes=8 << 20,
@@ -68,31 +69,31 @@ async def topic_log(bootstrap: str, topic: str) -> AsyncIterator[TopicLog]:
         yield TopicLog(consumer, topic)
     except KafkaError as error:
         raise Unavailable(
-            "broker-refused", f"Kafka at {bootstrap} did not do as asked ({type(error).__name__}): {error}"
+            "broker-refused", f"Kafka at {kafka.bootstrap} did not do as asked ({type(error).__name__}): {error}"
         ) from error
     finally:
         await consumer.stop()
 
 
-def messages(archive: Archive, bootstrap: str | None, topic: str, end: int, partition: int) -> Iterator[Message]:
+def messages(archive: Archive, kafka: Kafka | None, topic: str, end: int, partition: int) -> Iterator[Message]:
     """Yield a partition from its first message to before `end`: from the archive, then from the topic.
 
-    Without `bootstrap` the archive alone is read. Raises Broken("archive-missing") when neither holds a message.
+    Without `kafka` the archive alone is read. Raises Broken("archive-missing") when neither holds a message.
     """
     offset, archived = 0, archive.end(partition)
-    while offset < (end if bootstrap is None else min(end, archived)):
+    while offset < (end if kafka is None else min(end, archived)):
         for message in archive.read(partition, offset)[: end - offset]:
             yield message
             offset = message.offset + 1
-    if bootstrap is not None and offset < end:
-        yield from _from_topic(bootstrap, topic, partition, (offset, end))
+    if kafka is not None and offset < end:
+        yield from _from_topic(kafka, topic, partition, (offset, end))
 
 
-def _from_topic(bootstrap: str, topic: str, partition: int, span: tuple[int, int]) -> Iterator[Message]:
+def _from_topic(kafka: Kafka, topic: str, partition: int, span: tuple[int, int]) -> Iterator[Message]:
     """Yield messages of the topic to a reader that has no event loop."""
 
     async def read() -> AsyncIterator[list[Archived]]:
-        async with topic_log(bootstrap, topic) as log:
+        async with topic_log(kafka, topic) as log:
             first, _ = await log.bounds(partition)
             if first > span[0]:
                 raise Broken(

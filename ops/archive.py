@@ -15,10 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from connectors.archive import Archive, Archived, Segment
 from connectors.topic_log import TopicLog, topic_log
+from ops.access import access
 from ops.settings import Settings
 from schemas.conventions import load
 from schemas.errors import Broken
 from streams.crash_points import CrashPoint, Reach, never
+from streams.kafka import Kafka
 from streams.topics import Topics, TopicSpec
 
 _DAY_MS = 86_400_000
@@ -60,17 +62,17 @@ def main(wishes: Wishes, directory: Path, settings: Settings, show: Callable[[st
     inbox = Topics.of(settings.generation, load(settings.convention))["inbox"]
 
     async def run() -> None:
-        async for report in archived(wishes, directory, settings.broker.bootstrap, inbox):
+        async for report in archived(wishes, directory, access(settings), inbox):
             show(str(report))
 
     asyncio.run(run())
 
 
 async def archived(
-    wishes: Wishes, directory: Path, bootstrap: str, inbox: TopicSpec, reach: Reach = never
+    wishes: Wishes, directory: Path, kafka: Kafka, inbox: TopicSpec, reach: Reach = never
 ) -> AsyncIterator[Report]:
     """Archive the inbox partition by partition and yield what was done; see `Job.run` for what is raised."""
-    async with topic_log(bootstrap, inbox.name) as log, admin_client(bootstrap) as admin:
+    async with topic_log(kafka, inbox.name) as log, admin_client(kafka) as admin:
         cluster = str((await admin.describe_cluster())["cluster_id"])
         files = Archive(directory, cluster, inbox.name, reach)
         with files.writing():
@@ -80,9 +82,9 @@ async def archived(
 
 
 @asynccontextmanager
-async def admin_client(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open a client for Kafka's administration."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         yield admin

@@ -19,15 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
+from ops.broker_properties import Detour, Guard, Listener, format_arguments, properties
+from ops.broker_properties import Node as Described
 from ops.jars import FOLDER, jars, java, locked
 from ops.pids import PidFile, detach, read_json, stop_all, write_json
 from ops.ports import free_block, is_free
 from ops.settings import user_cache
 from schemas.errors import Misconfigured, Unavailable
+from streams.kafka import Kafka, Protocol
 
-MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 READY_SECS = 90.0
 GRACE_SECS = 15.0
 
@@ -42,13 +44,6 @@ class Node:
     answers: bool
 
 
-class Detour(NamedTuple):
-    """A second way to each node, through a proxy: the first of the nodes' own ports, and the first of the proxies'."""
-
-    listens: int
-    advertised: int
-
-
 class Broker:
     """A local Kafka cluster of one or three nodes, numbered from 1."""
 
@@ -58,17 +53,21 @@ class Broker:
         nodes: int = 1,
         port: int | None = None,
         cache: Path | None = None,
+        *,
         detour: Detour | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """`port` is the first of 2 x `nodes` neighbouring ports; None: free ones, the same again when they are free.
 
-        With a `detour`, who comes by a proxy is told to go on by the proxies.
+        With a `detour`, who comes by a proxy is told to go on by the proxies. With a `guard`, nobody may do anything
+        but with the rights that he was given.
         """
         self.home = home
         self.nodes = nodes
         self._port = port
         self._cache = cache or user_cache()
         self._detour = detour
+        self._guard = guard
         self._layout = home / "kafka" / "cluster.json"
 
     @classmethod
@@ -93,6 +92,16 @@ class Broker:
         if port is None:
             raise Unavailable("broker-down", f"No local broker was started under {self.home}: `migex broker up`.")
         return ",".join(f"127.0.0.1:{port + n}" for n in range(self.nodes))
+
+    @property
+    def kafka(self) -> Kafka:
+        """The way to the cluster as its own user; raises Unavailable when it was never started."""
+        return self._as_itself(self.bootstrap)
+
+    def addresses(self, protocol: Protocol) -> str:
+        """Return where the nodes are spoken to by a protocol of the guard; raises ValueError for another."""
+        place = (self._guard.protocols if self._guard else ("PLAINTEXT",)).index(protocol)
+        return ",".join(self._described(n).listeners[place].advertised for n in self._all())
 
     def up(self) -> str:
         """Start what does not run, wait until the cluster answers, return its addresses.
@@ -156,20 +165,31 @@ class Broker:
                 f"{self.home / 'kafka'} holds a cluster of {layout['nodes']} nodes, not {self.nodes}: "
                 "set MIGEX_BROKER__NODES back, or choose another MIGEX_HOME.",
             )
+        if layout and layout.get("guarded", False) != (self._guard is not None):
+            raise Misconfigured(
+                "broker-guard-changed",
+                f"{self.home / 'kafka'} holds a cluster {'without' if self._guard else 'with'} principals: "
+                "set MIGEX_KAFKA__PROTOCOL back, or choose another MIGEX_HOME.",
+            )
         port = self._port or layout.get("port")
         if port is None or (self._port is None and fresh and not all(map(is_free, self._ports(port)))):
-            port = free_block(2 * self.nodes)
+            port = free_block(self._width())
         if not fresh:
             port = layout["port"]
         cluster = layout.get("cluster_id") or urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        write_json(self._layout, {"cluster_id": cluster, "nodes": self.nodes, "port": port})
+        guarded = self._guard is not None
+        write_json(self._layout, {"cluster_id": cluster, "nodes": self.nodes, "port": port, "guarded": guarded})
 
     def _ports(self, first: int) -> range:
-        return range(first, first + 2 * self.nodes)
+        return range(first, first + self._width())
+
+    def _width(self) -> int:
+        """Return how many ports the cluster takes."""
+        return self.nodes * (1 + (1 if self._guard is None else len(self._guard.protocols)))
 
     def _check_ports(self, nodes: Sequence[int]) -> None:
         first = read_json(self._layout)["port"]
-        for port in [first + offset + n - 1 for n in nodes for offset in (0, self.nodes)]:
+        for port in [port for n in nodes for port in self._ports(first)[n - 1 :: self.nodes]]:
             if not is_free(port):
                 raise Misconfigured(
                     "port-taken",
@@ -183,90 +203,72 @@ class Broker:
         for node in nodes:
             folder = self._folder(node)
             folder.mkdir(parents=True, exist_ok=True)
-            folder.joinpath("server.properties").write_text(self._properties(node), encoding="utf-8")
+            _write_for_us(folder / "server.properties", properties(self._described(node), self._guard))
             if not folder.joinpath("data", "meta.properties").exists():
-                tool = [*_java(program, classpath), "kafka.tools.StorageTool", "format"]
-                tool += [f"--cluster-id={cluster}", "-c", str(folder / "server.properties")]
+                told = folder / "format.arguments"
+                _write_for_us(told, format_arguments(_flags(classpath), cluster, folder, self._guard))
+                tool = [program, f"@{told}"]
                 running.append(subprocess.Popen(tool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         outputs = [(tool.communicate()[0], tool.returncode) for tool in running]
+        for node in nodes:
+            self._folder(node).joinpath("format.arguments").unlink(missing_ok=True)
         for text, code in outputs:
             if code != 0:
                 raise Unavailable("broker-format", f"Kafka could not prepare its directory: {_tail(text)}")
 
     def _spawn(self, program: str, classpath: str, node: int) -> None:
-        argv = [*_java(program, classpath), "kafka.Kafka", str(self._folder(node) / "server.properties")]
+        argv = [program, *_flags(classpath), "kafka.Kafka", str(self._folder(node) / "server.properties")]
         self._pid_file(node).record(detach(argv, self._log(node)), node=node)
 
     def _until_answering(self, nodes: Sequence[int]) -> None:
         first = read_json(self._layout)["port"]
         end = time.monotonic() + READY_SECS
         ports = [first + n - 1 for n in nodes]
-        while not all(map(_listens, ports)) or not all(set(nodes) <= _members(port) for port in ports):
+        while not all(map(_listens, ports)) or not all(set(nodes) <= self._members(port) for port in ports):
             for node in nodes:
                 self._check_alive(node)
             if time.monotonic() > end:
                 raise Unavailable("broker-silent", f"The local broker did not answer within {READY_SECS:.0f} s.")
             time.sleep(0.1)
 
+    def _members(self, port: int) -> set[int]:
+        """Return the nodes of the cluster that this node knows to be serving; empty when it does not answer."""
+        with ThreadPoolExecutor(1) as thread:  # a loop may be running in ours
+            return thread.submit(asyncio.run, _ask(self._as_itself(f"127.0.0.1:{port}"))).result()
+
+    def _as_itself(self, bootstrap: str) -> Kafka:
+        return Kafka(bootstrap) if self._guard is None else self._guard.kafka(bootstrap)
+
     def _check_alive(self, node: int) -> None:
         if self._pid_file(node).pid() is None:
             text = self._log(node).read_text(encoding="utf-8", errors="replace")
             raise Unavailable("broker-ended", f"Node {node} ended; {self._log(node)} says last: {_tail(text)}")
 
-    def _listeners(self, node: int) -> dict[str, str]:
+    def _described(self, node: int) -> Described:
         first = read_json(self._layout)["port"]
-        clients = [f"PLAINTEXT://127.0.0.1:{first + node - 1}"]
-        listeners = [*clients, f"CONTROLLER://127.0.0.1:{first + self.nodes + node - 1}"]
-        names = ["CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT"]
+        protocols = ("PLAINTEXT",) if self._guard is None else self._guard.protocols
+        listeners = []
+        for place, protocol in enumerate(protocols):
+            # the controllers' ports stand between the first protocol's and the others'
+            address = f"127.0.0.1:{first + (place + (place > 0)) * self.nodes + node - 1}"
+            listeners.append(Listener(protocol, protocol, address, address))
         if self._detour is not None:
-            listeners.append(f"DETOUR://127.0.0.1:{self._detour.listens + node - 1}")
-            clients.append(f"DETOUR://127.0.0.1:{self._detour.advertised + node - 1}")
-            names.append("DETOUR:PLAINTEXT")
-        return {
-            "listeners": ",".join(listeners),
-            "advertised.listeners": ",".join(clients),
-            "listener.security.protocol.map": ",".join(names),
-            "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAINTEXT",
-        }
-
-    def _properties(self, node: int) -> str:
-        first = read_json(self._layout)["port"]
-        controller = first + self.nodes
-        voters = ",".join(f"{n}@127.0.0.1:{controller + n - 1}" for n in self._all())
-        copies, insync = self.nodes, max(1, self.nodes - 1)
-        lines = {
-            "process.roles": "broker,controller",
-            "node.id": node,
-            "controller.quorum.voters": voters,
-            **self._listeners(node),
-            "log.dirs": self._folder(node) / "data",
-            "auto.create.topics.enable": "false",  # a misspelt topic is an error, not a new topic
-            "message.max.bytes": MAX_MESSAGE_BYTES,
-            "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
-            "default.replication.factor": copies,
-            "min.insync.replicas": insync,
-            "unclean.leader.election.enable": "false",
-            "group.initial.rebalance.delay.ms": 0,  # the first worker need not wait 3 s for a second one
-            # a node that was killed is let in again only when its old session has ended
-            "broker.session.timeout.ms": 4000,
-            "broker.heartbeat.interval.ms": 500,
-            # few partitions for Kafka's own topics: the default of 50 each costs seconds at every start
-            "offsets.topic.num.partitions": 8,
-            "offsets.topic.replication.factor": copies,
-            "transaction.state.log.num.partitions": 2,
-            "transaction.state.log.replication.factor": copies,
-            "transaction.state.log.min.isr": insync,
-            "share.coordinator.state.topic.num.partitions": 2,
-            "share.coordinator.state.topic.replication.factor": copies,
-            "share.coordinator.state.topic.min.isr": insync,
-        }
-        return "".join(f"{key}={value}\n" for key, value in lines.items())
+            listens, told = (f"127.0.0.1:{port + node - 1}" for port in self._detour)
+            listeners.append(Listener("DETOUR", protocols[0], listens, told))
+        controllers = [f"127.0.0.1:{first + self.nodes + n - 1}" for n in self._all()]
+        return Described(node, controllers, listeners, self._folder(node) / "data")
 
 
-def _java(program: str, classpath: str) -> list[str]:
+def _flags(classpath: str) -> list[str]:
     quiet = f"-Dlog4j2.configurationFile={FOLDER / 'log4j2.properties'}"
-    return [program, "-Xmx512m", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", quiet, "-cp", classpath]
+    return ["-Xmx512m", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", quiet, "-cp", classpath]
+
+
+def _write_for_us(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, from its first moment on."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _listens(port: int) -> bool:
@@ -277,18 +279,12 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _members(port: int) -> set[int]:
-    """Return the nodes of the cluster that this node knows to be serving; empty when it does not answer."""
-    with ThreadPoolExecutor(1) as thread:  # a loop may be running in ours
-        return thread.submit(asyncio.run, _ask(f"127.0.0.1:{port}")).result()
-
-
-async def _ask(address: str) -> set[int]:
+async def _ask(kafka: Kafka) -> set[int]:
     from aiokafka.client import AIOKafkaClient, CoordinationType  # noqa: PLC0415  # 0.3 s, not needed for `status`
     from aiokafka.errors import KafkaError  # noqa: PLC0415
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # not being there yet is no news
-    client = AIOKafkaClient(bootstrap_servers=address, request_timeout_ms=3000)
+    client = AIOKafkaClient(**kafka.options(), request_timeout_ms=3000)
     try:
         await client.bootstrap()
         # the first group waits for the topic of offsets to be made: wait here, or every worker reports an error

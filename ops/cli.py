@@ -199,10 +199,11 @@ def topics_apply() -> None:
     import asyncio
 
     from ops import topics as cluster
+    from ops.access import access
 
     settings = _settings()
     for wanted in _topics(settings):
-        for change in asyncio.run(cluster.apply(settings.broker.bootstrap, wanted)):
+        for change in asyncio.run(cluster.apply(access(settings), wanted)):
             _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
 
 
@@ -212,9 +213,10 @@ def topics_diff() -> int:
     import asyncio
 
     from ops import topics as cluster
+    from ops.access import access
 
     settings = _settings()
-    differences = [asyncio.run(cluster.diff(settings.broker.bootstrap, wanted)) for wanted in _topics(settings)]
+    differences = [asyncio.run(cluster.diff(access(settings), wanted)) for wanted in _topics(settings)]
     found = list(dict.fromkeys(difference for each in differences for difference in each))
     for difference in found:
         _console().print(str(difference), soft_wrap=True)

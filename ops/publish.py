@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops import secrets
+from ops.access import access
 from ops.publish_http import Target, publish_http
 from ops.publish_kafka import Road, publish_kafka
 from ops.settings import Settings
@@ -64,7 +65,7 @@ async def publish(
         return await publish_http(lines, target, advance=advance)
     topics = Topics.of(settings.generation, convention)
     road = Road(
-        bootstrap=settings.broker.bootstrap,
+        kafka=access(settings, agency=agency),
         topic=topics.name(f"agency:{agency}:{family}"),
         verdicts=topics.name(f"verdicts:{agency}"),
         family=FAMILIES[family],

@@ -16,6 +16,7 @@ from connectors.verdicts import Source
 from ops.tally import Tally
 from schemas.contracts import Family
 from schemas.errors import Unavailable
+from streams.kafka import Kafka
 
 CHUNK = 500
 """Messages sent as one Kafka batch at most."""
@@ -27,7 +28,7 @@ MAX_BYTES = 1_000_000
 class Road(NamedTuple):
     """Where to publish, and where the answers come."""
 
-    bootstrap: str
+    kafka: Kafka
     topic: str  # of the agency and the family
     verdicts: str  # topic of the agency
     family: Family
@@ -47,9 +48,9 @@ async def publish_kafka(
     the number of verdicts each time.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=road.bootstrap, acks="all", enable_idempotence=True, max_batch_size=MAX_BYTES
+        **road.kafka.options(), acks="all", enable_idempotence=True, max_batch_size=MAX_BYTES
     )
-    consumer = AIOKafkaConsumer(bootstrap_servers=road.bootstrap)
+    consumer = AIOKafkaConsumer(**road.kafka.options())
     try:
         async with producer, consumer:
             ledger = _Ledger(road.topic, advance)
@@ -61,7 +62,7 @@ async def publish_kafka(
             finally:
                 listening.cancel()
     except KafkaConnectionError as error:
-        detail = f"No broker answers at {road.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
+        detail = f"No broker answers at {road.kafka.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
         raise Unavailable("kafka-away", detail) from error
     except KafkaError as error:
         raise Unavailable("kafka-away", f"Kafka did not take the events: {type(error).__name__}.") from error

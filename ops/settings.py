@@ -25,6 +25,7 @@ import schemas
 from ops import processes
 from ops.ports import free_block
 from schemas.errors import Misconfigured
+from streams.kafka import Protocol
 
 PREFIX = "MIGEX_"
 TEST_PREFIX = "MIGEX_TEST_"
@@ -80,6 +81,23 @@ class Broker(_Section):
         if nodes not in {1, 3}:
             raise ValueError("must be 1 or 3")
         return nodes
+
+
+class Kafka(_Section):
+    """How Kafka is told who we are; each process is a principal of its own (`streams/principals.yaml`)."""
+
+    protocol: Protocol = Field(
+        "PLAINTEXT",
+        description="PLAINTEXT: nobody proves who he is; SASL_PLAINTEXT, SASL_SSL: by password (SCRAM-SHA-512), "
+        "without and with TLS; SSL: by certificate. The local broker takes the same.",
+    )
+    user: str = Field("", description="Principal to be, whatever runs; empty: `migex.<process>`, `agency.<code>`.")
+    password_file: str = Field(
+        "", description="File with its password; empty: `<home>/secrets/kafka/<user>.password`. `{user}` is filled in."
+    )
+    ca: str = Field("", description="PEM file of the CA of Kafka's certificates; empty: the CAs of this machine.")
+    certificate: str = Field("", description="PEM file of our own certificate. `{user}` is filled in.")
+    key: str = Field("", description="PEM file of its key; empty: it is in the certificate's. `{user}` is filled in.")
 
 
 class Gateway(_Section):
@@ -160,6 +178,7 @@ class Settings(BaseSettings):
     )
     tick_secs: float = Field(1.0, gt=0, description="Seconds between two ticks while events arrive.")
     broker: Broker = Field(default_factory=Broker, description="Where Kafka is.")
+    kafka: Kafka = Field(default_factory=Kafka, description="How Kafka is told who we are.")
     gateway: Gateway = Field(default_factory=Gateway, description="The HTTP door.")
     registry: Registry = Field(default_factory=Registry, description="The schema registry.")
     feed: Feed = Field(default_factory=Feed, description="The feed.")

@@ -10,6 +10,7 @@ import time
 from rich.console import Console
 
 from ops import secrets, status, topics
+from ops.access import access
 from ops.broker import Broker
 from ops.crews import noted
 from ops.generations.roster import Roster
@@ -37,7 +38,8 @@ def prepare(settings: Settings, console: Console) -> None:
     made = secrets.make(settings.secrets, convention.agencies)
     console.print(f"secrets     {settings.secrets}" + (f" ({len(made)} made)" if made else ""))
     numbers = Roster(settings).numbers()
-    done = [d for n in numbers for d in asyncio.run(topics.apply(settings.broker.bootstrap, Topics.of(n, convention)))]
+    kafka = access(settings)
+    done = [d for n in numbers for d in asyncio.run(topics.apply(kafka, Topics.of(n, convention)))]
     console.print(f"topics      {len(done)} put right" if done else "topics      as they should be")
 
 

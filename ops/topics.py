@@ -16,6 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from schemas.errors import Misconfigured, Unavailable
+from streams.kafka import Kafka
 from streams.topics import REPLICAS, Topics, TopicSpec
 
 APPLY = "`migex topics apply`"
@@ -43,19 +44,19 @@ class _Found:
     config: Mapping[str, str]
 
 
-async def diff(bootstrap: str, topics: Topics) -> list[Difference]:
+async def diff(kafka: Kafka, topics: Topics) -> list[Difference]:
     """Return every difference between cluster and data; raises Unavailable when Kafka does not answer."""
-    async with _admin(bootstrap) as admin:
+    async with _admin(kafka) as admin:
         return await _diff(admin, topics.all())
 
 
-async def apply(bootstrap: str, topics: Topics) -> list[Difference]:
+async def apply(kafka: Kafka, topics: Topics) -> list[Difference]:
     """Put right what may be put right, and return what was.
 
     Raises Misconfigured when an existing topic has other partitions than everything derived from it needs,
     Unavailable when Kafka does not answer or refuses.
     """
-    async with _admin(bootstrap) as admin:
+    async with _admin(kafka) as admin:
         found = await _diff(admin, topics.all())
         specs = {spec.name: spec for spec in topics.all()}
         for difference in found:
@@ -69,18 +70,18 @@ async def apply(bootstrap: str, topics: Topics) -> list[Difference]:
         return mine
 
 
-async def delete(bootstrap: str, names: Sequence[str]) -> None:
+async def delete(kafka: Kafka, names: Sequence[str]) -> None:
     """Delete topics for ever; one that is not there is no error. Raises Unavailable as `apply` does."""
-    async with _admin(bootstrap) as admin:
+    async with _admin(kafka) as admin:
         answer = await admin.delete_topics(list(names))
         for name, code, *_ in answer.topic_error_codes:
             if code not in {0, UnknownTopicOrPartitionError.errno}:
                 raise for_code(code)(name)
 
 
-async def members(bootstrap: str, groups: Sequence[str]) -> int:
+async def members(kafka: Kafka, groups: Sequence[str]) -> int:
     """Return how many members these consumer groups have together; a group that is not there has none."""
-    async with _admin(bootstrap) as admin:
+    async with _admin(kafka) as admin:
         # one group a request: aiokafka 0.14 cannot read an answer about several
         answers = [await admin.describe_consumer_groups([group]) for group in groups]
         # a group: error, id, state, protocol type, protocol, members
@@ -88,16 +89,16 @@ async def members(bootstrap: str, groups: Sequence[str]) -> int:
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**kafka.options())
     try:
         await admin.start()
         yield admin
     except KafkaError as error:
         raise Unavailable(
             "broker-refused",
-            f"Kafka at {bootstrap} did not do as asked ({type(error).__name__}): look at MIGEX_BROKER__BOOTSTRAP, "
-            "`migex broker status` and the broker's log.",
+            f"Kafka at {kafka.bootstrap} did not do as asked ({type(error).__name__}): look at "
+            "MIGEX_BROKER__BOOTSTRAP, `migex broker status` and the broker's log.",
         ) from error
     finally:
         await admin.close()

@@ -28,6 +28,7 @@ from schemas.errors import Broken, Misconfigured, Unavailable
 from streams.checkpoints import LOG_SHORTER
 from streams.crash_points import CrashPoint
 from streams.fold import CutClosed, Effect, Message, Noted
+from streams.kafka import MECHANISM, Kafka
 from streams.partition import Output
 from streams.workplace import Archive, Assignment, Workplace
 
@@ -118,6 +119,16 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
 
 def _chunked(records: Sequence[Any]) -> list[Sequence[Any]]:
     return [records[i : i + MESSAGES_PER_STEP] for i in range(0, len(records), MESSAGES_PER_STEP)]
+
+
+def _credentials(kafka: Kafka) -> faust.auth.Credentials | None:
+    """Return who we are in Faust's words."""
+    context = kafka.ssl_context()
+    if kafka.by_password:
+        return faust.SASLCredentials(
+            username=kafka.user, password=kafka.password, ssl_context=context, mechanism=MECHANISM
+        )
+    return None if context is None else faust.SSLCredentials(context)
 
 
 class _AsIs(faust.Schema):  # type: ignore[misc]
@@ -321,8 +332,8 @@ class Worker:
 
     async def _send(self, place: _Place, outputs: Sequence[Output]) -> None:
         """Send in the order of the outbox; the caller has the place's turn."""
-        producer = await self._started_producer()
         for output in outputs:
+            producer = await self._started_producer()  # not before: aggregate may write nowhere, so it can have none
             topic = self.assignment.topics.name(output.topic)
             self.assignment.reach(CrashPoint.SEND_BEFORE)
             place.sending.append(await producer.send(topic, output.value, partition=output.partition))
@@ -373,7 +384,7 @@ class Worker:
 
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.assignment.bootstrap,
+            **self.assignment.kafka.options(),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
@@ -388,7 +399,8 @@ class Worker:
         assignment = self.assignment
         app = faust.App(
             f"migex.g{assignment.topics.generation}.{assignment.agent}",
-            broker=f"kafka://{assignment.bootstrap}",
+            broker=f"kafka://{assignment.kafka.bootstrap}",
+            broker_credentials=_credentials(assignment.kafka),
             store="memory://",
             web_enabled=False,
             topic_disable_leader=True,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from streams.crash_points import Reach, never
 from streams.fold import CutClosed, Effect, Message
+from streams.kafka import Kafka
 from streams.partition import Output
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics
@@ -59,7 +60,7 @@ class Assignment:
     agent: str
     source: str  # topic name
     topics: Topics
-    bootstrap: str
+    kafka: Kafka
     member: str  # stable name of this worker in its group, and no other's: a restart gets its partitions back at once
     open: Callable[[int], Workplace]  # called in a thread of its own: it may copy a checkpoint
     telemetry: AgentTelemetry

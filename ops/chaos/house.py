@@ -23,7 +23,8 @@ from rich.console import Console
 
 from ops import settings as all_settings
 from ops import status, system
-from ops.broker import Broker, Detour
+from ops.broker import Broker
+from ops.broker_properties import Detour
 from ops.chaos.proxy import Proxy
 from ops.demo import generate
 from ops.pids import PidFile
@@ -123,7 +124,7 @@ class House:
                                            checkpoints=Checkpoints(secs=CHECKPOINT_SECS))  # fmt: skip
         detour = Detour(*(2 * [free_block(2 * nodes)]))
         detour = detour._replace(advertised=detour.listens + nodes)
-        self.broker = Broker(home, nodes, own.broker.port, settings.cache, detour)
+        self.broker = Broker(home, nodes, own.broker.port, settings.cache, detour=detour)
         self.proxies = [Proxy(detour.advertised + n, detour.listens + n) for n in range(nodes)]
         bootstrap = ",".join(f"127.0.0.1:{detour.advertised + n}" for n in range(nodes))
         through = BrokerSettings(port=own.broker.port, nodes=nodes, bootstrap=bootstrap, local=False)
@@ -147,7 +148,7 @@ class House:
             stack.push_async_callback(asyncio.to_thread, system.down, self.settings, _QUIET)
             stack.push_async_callback(self._send_home)
             await asyncio.to_thread(system.up, self.settings, _QUIET)
-            self._reader = await stack.enter_async_context(AIOKafkaConsumer(bootstrap_servers=self.broker.bootstrap))
+            self._reader = await stack.enter_async_context(AIOKafkaConsumer(**self.broker.kafka.options()))
             yield
 
     def program(self, name: str) -> PidFile:

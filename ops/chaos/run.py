@@ -97,7 +97,7 @@ class Chaos:
         async with self._house.open(), httpx.AsyncClient() as http:
             ledger = Ledger(self._house.home / "ledger.db")
             feed = Feed(http, self._house.settings)
-            senders = Senders(self._house.settings, self._house.convention, ledger, self._house.broker.bootstrap,
+            senders = Senders(self._house.settings, self._house.convention, ledger, self._house.broker.kafka,
                               self._chance("senders"))  # fmt: skip
             await self._under_fire(senders, feed, strikes, course)
             began = time.monotonic()
@@ -137,7 +137,7 @@ class Chaos:
         end = time.monotonic() + ANSWER_SECS
         house = self._house
         while True:
-            heard = await hear(house.broker.bootstrap, house.topics, senders.messages, senders.acknowledged)
+            heard = await hear(house.broker.kafka, house.topics, senders.messages, senders.acknowledged)
             if not heard.unanswered or time.monotonic() > end:
                 return heard
             await asyncio.sleep(2.0)

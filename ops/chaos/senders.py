@@ -25,6 +25,7 @@ from ops.publish_kafka import encoded
 from ops.settings import Settings
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
+from streams.kafka import Kafka
 from streams.topics import Topics
 
 _TURN_SECS = 0.1
@@ -42,15 +43,15 @@ class Senders:
     """All agencies of one run."""
 
     def __init__(
-        self, settings: Settings, convention: Convention, ledger: Ledger, bootstrap: str, chance: Random
+        self, settings: Settings, convention: Convention, ledger: Ledger, kafka: Kafka, chance: Random
     ) -> None:
-        """`bootstrap` is the agencies' own way to Kafka; the rest of the run is in `settings`."""
+        """`kafka` is the agencies' own way to Kafka; the rest of the run is in `settings`."""
         self._url = "http://{}:{}".format(*settings.address("gateway"))
         self._keys = {code: secrets.api_key(settings.secrets, code) for code in convention.agencies}
         self._families = {code: frozenset(agency.families) for code, agency in convention.agencies.items()}
         self._topics = Topics.of(settings.generation, convention)
         self._ledger = ledger
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._chance = chance
         self._requests = 0
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -63,7 +64,7 @@ class Senders:
 
     async def send(self, deliveries: Iterator[Delivery], per_sec: float, enough: asyncio.Event) -> None:
         """Send at this rate until `enough`, or until nothing is left; return when all is answered or acknowledged."""
-        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, linger_ms=5)
+        producer = AIOKafkaProducer(**self._kafka.options(), acks="all", enable_idempotence=True, linger_ms=5)
         limits = httpx.Limits(max_connections=_AT_ONCE)
         async with producer, httpx.AsyncClient(timeout=30, limits=limits) as http, asyncio.TaskGroup() as under_way:
             door = HttpDoor(http, self._url, self._keys)

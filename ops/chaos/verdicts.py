@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from ops.chaos.ledger import Told
 from ops.chaos.over_http import Event
 from ops.chaos.senders import digest
+from streams.kafka import Kafka
 from streams.topics import Topics, TopicSpec
 
 Place = tuple[str, int, int]
@@ -27,13 +28,13 @@ class Heard(NamedTuple):
     vanished: int  # messages that Kafka acknowledged and does not have
 
 
-async def hear(bootstrap: str, topics: Topics, sent: Mapping[bytes, Event], acknowledged: Mapping[bytes, int]) -> Heard:
+async def hear(kafka: Kafka, topics: Topics, sent: Mapping[bytes, Event], acknowledged: Mapping[bytes, int]) -> Heard:
     """Read all messages of the agencies' topics and all verdicts."""
     own = topics.agency_topics()
     answers: dict[Place, Mapping[str, Any]] = {}
     contradicted = 0
     agencies = sorted({agency for agency, _ in own.values()})
-    for record in await _all(bootstrap, [topics[f"verdicts:{agency}"] for agency in agencies]):
+    for record in await _all(kafka, [topics[f"verdicts:{agency}"] for agency in agencies]):
         verdict = orjson.loads(record.value)
         if verdict.get("source") is not None:  # a conflict, found later, names none
             place = tuple(verdict["source"][part] for part in ("topic", "partition", "offset"))
@@ -41,7 +42,7 @@ async def hear(bootstrap: str, topics: Topics, sent: Mapping[bytes, Event], ackn
             contradicted += (first["answer"], first["receipt"]) != (verdict["answer"], verdict["receipt"])
     told: list[Told] = []
     found: Counter[bytes] = Counter()
-    for record in await _all(bootstrap, [topics[f"agency:{agency}:{family}"] for agency, family in own.values()]):
+    for record in await _all(kafka, [topics[f"agency:{agency}:{family}"] for agency, family in own.values()]):
         name = digest(record.value)
         found[name] += 1
         meant = sent[name]
@@ -51,10 +52,10 @@ async def hear(bootstrap: str, topics: Topics, sent: Mapping[bytes, Event], ackn
     return Heard(told, unanswered, contradicted, (Counter(acknowledged) - found).total())
 
 
-async def _all(bootstrap: str, topics: Sequence[TopicSpec]) -> list[ConsumerRecord[Any, bytes]]:
+async def _all(kafka: Kafka, topics: Sequence[TopicSpec]) -> list[ConsumerRecord[Any, bytes]]:
     """Return everything in the topics as they are now."""
     records: list[ConsumerRecord[Any, bytes]] = []
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False)
     async with consumer:
         places = [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
         consumer.assign(places)

@@ -12,12 +12,13 @@ from schemas import frame as wire
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
 from schemas.header import unpack
+from streams.kafka import Kafka
 from streams.topics import TopicSpec
 
 _READ_MS = 1000
 
 
-async def deliveries(bootstrap: str, inbox: TopicSpec, convention: Convention) -> dict[Account, int]:
+async def deliveries(kafka: Kafka, inbox: TopicSpec, convention: Convention) -> dict[Account, int]:
     """Return how many deliveries, refused ones too, the doors have written into the inbox for each account.
 
     What a door wrote twice, since it did not know whether the first time had been acknowledged, counts once.
@@ -25,15 +26,15 @@ async def deliveries(bootstrap: str, inbox: TopicSpec, convention: Convention) -
     agencies = {agency.id: code for code, agency in convention.agencies.items()}
     families = {family.id: name for name, family in FAMILIES.items()}
     counted: Counter[Account] = Counter()
-    for agency, family, _ in await _distinct(bootstrap, inbox):
+    for agency, family, _ in await _distinct(kafka, inbox):
         counted[agencies.get(agency, "unknown"), families.get(family, "unknown")] += 1
     return dict(counted)
 
 
-async def _distinct(bootstrap: str, inbox: TopicSpec) -> set[tuple[int, int, bytes]]:
+async def _distinct(kafka: Kafka, inbox: TopicSpec) -> set[tuple[int, int, bytes]]:
     """Return agency, family and delivery id of everything in the inbox as it is now."""
     found: set[tuple[int, int, bytes]] = set()
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, check_crcs=False)
+    consumer = AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False, check_crcs=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(inbox.name, number) for number in range(inbox.partitions)]

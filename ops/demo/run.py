@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ops import settings as all_settings
 from ops import system
+from ops.access import access
 from ops.demo import bts, census, generate, narrate, oracle
 from ops.demo.narrate import Course
 from ops.demo.oracle import Account, Expected
@@ -128,7 +129,7 @@ class Demo:
         """Print figures, books, counts, faults and speed; the last line says how many cells are equal."""
         ours, books = oracle.at_the_published_level(watch.cells()), watch.books()
         inbox = Topics.of(self._settings.generation, self._convention)["inbox"]
-        doors = asyncio.run(census.deliveries(self._settings.broker.bootstrap, inbox, self._convention))
+        doors = asyncio.run(census.deliveries(access(self._settings), inbox, self._convention))
         told = sending.told() or {}
         console = self._console
         narrate.figures(console, self._published, ours)

@@ -14,6 +14,7 @@ import httpx
 import stamina
 
 from ops import publish, secrets
+from ops.access import access
 from ops.demo.oracle import Account
 from ops.demo.schedule import Lane
 from ops.pids import PidFile
@@ -109,7 +110,7 @@ class Sending:
 
     def _road(self, lane: Lane) -> Road:
         return Road(
-            bootstrap=self._settings.broker.bootstrap,
+            kafka=access(self._settings, agency=lane.agency),
             topic=self._topics.name(f"agency:{lane.agency}:{lane.family}"),
             verdicts=self._topics.name(f"verdicts:{lane.agency}"),
             family=FAMILIES[lane.family],

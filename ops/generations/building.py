@@ -15,6 +15,7 @@ from connectors.feed_store import Manifest, State
 from connectors.feed_store.manifest import Standing
 from connectors.feed_store.reading import iso
 from ops import topics
+from ops.access import access
 from ops.crews import Place, crew, noted
 from ops.generations.rules import manifest
 from ops.generations.site import Site
@@ -48,7 +49,7 @@ def begin_as(at: Site, rules: Manifest, number: int | None = None) -> int:
     """Begin a generation with this manifest: first its topics, then its line in the list, at which workers start."""
     number = number or max(each.number for each in at.generations.all()) + 1
     own = Topics.of(number, load(at.settings.convention))
-    asyncio.run(topics.apply(at.settings.broker.bootstrap, own))
+    asyncio.run(topics.apply(access(at.settings), own))
     at.generations.begin(number, rules)
     return number
 

@@ -7,6 +7,7 @@ import shutil
 import time
 
 from ops import topics
+from ops.access import access
 from ops.generations.site import Site
 from ops.processes import AGENTS
 from schemas.conventions import load
@@ -25,7 +26,7 @@ def drop(at: Site, number: int) -> None:
     at.generations.dropping(number)  # supervisors end its workers when they see it
     _until_nobody_works(at, number)
     own = Topics.of(number, load(at.settings.convention))
-    asyncio.run(topics.delete(at.settings.broker.bootstrap, [own.name("log"), own.name("partials")]))
+    asyncio.run(topics.delete(access(at.settings), [own.name("log"), own.name("partials")]))
     for root in (at.settings.state, at.settings.checkpoints_directory):
         shutil.rmtree(root / f"g{number}", ignore_errors=True)
     at.generations.forget(number)
@@ -35,7 +36,7 @@ def _until_nobody_works(at: Site, number: int) -> None:
     """Wait until its consumer groups are empty: a worker that had only been told to end could write once more."""
     groups = [f"migex.g{number}.{agent}" for agent in AGENTS]
     end = time.monotonic() + _END_SECS
-    while asyncio.run(topics.members(at.settings.broker.bootstrap, groups)):
+    while asyncio.run(topics.members(access(at.settings), groups)):
         if time.monotonic() > end:
             raise Unavailable(
                 "generation-at-work", f"Workers of generation {number} still run: end them, then drop it again."

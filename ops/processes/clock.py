@@ -7,6 +7,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
+from ops.access import access
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
@@ -25,8 +26,9 @@ def run(settings: Settings) -> None:
 async def _run(settings: Settings) -> None:
     registry = CollectorRegistry()
     inbox = Topics.of(settings.generation, load(settings.convention))["inbox"]
-    producer = AIOKafkaProducer(bootstrap_servers=settings.broker.bootstrap, acks="all", enable_idempotence=True)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker.bootstrap)
+    kafka = access(settings, "clock")
+    producer = AIOKafkaProducer(**kafka.options(), acks="all", enable_idempotence=True)
+    consumer = AIOKafkaConsumer(**kafka.options())
     async with producer, consumer, state_server(registry, lambda _path, _query: None, *settings.address("clock")):
         telemetry = ClockTelemetry(registry)
         reach = Rehearsal(settings, "clock").reach

@@ -21,6 +21,7 @@ from schemas.codelists import CodeLists
 from schemas.conventions import Convention
 from schemas.errors import Misconfigured, Unavailable
 from streams.crash_points import Reach, never
+from streams.kafka import Kafka
 from streams.topics import Topics
 
 _log = structlog.get_logger(__name__)
@@ -76,11 +77,11 @@ def spare_the_collector() -> None:
 
 @asynccontextmanager
 async def open_inbox(
-    settings: Settings, topics: Topics, linger_ms: int = 20, reach: Reach = never
+    kafka: Kafka, topics: Topics, linger_ms: int = 20, reach: Reach = never
 ) -> AsyncIterator[tuple[AIOKafkaProducer, InboxWriter]]:
     """Connect to Kafka and give its producer and the writer of the inbox; raises Unavailable when no broker answers."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.broker.bootstrap,
+        **kafka.options(),
         acks="all",
         enable_idempotence=True,
         compression_type="lz4",
@@ -90,7 +91,7 @@ async def open_inbox(
         await producer.start()
     except KafkaConnectionError as error:
         await producer.stop()
-        detail = f"No broker answers at {settings.broker.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
+        detail = f"No broker answers at {kafka.bootstrap}: `migex broker up`, or set MIGEX_BROKER__BOOTSTRAP."
         raise Unavailable("kafka-away", detail) from error
     inbox = topics["inbox"]
     writer = InboxWriter(producer, inbox.name, inbox.partitions, linger_ms=linger_ms, reach=reach)

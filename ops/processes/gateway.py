@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from connectors.contract_pages import ContractPages
 from connectors.gateway import Edges, create_app
 from ops import secrets
+from ops.access import access
 from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
@@ -43,8 +44,9 @@ async def _run(settings: Settings) -> None:
     PlatformCollector(registry=metrics)
     known = admission(settings, convention)
     keys = secrets.agencies(settings.secrets)
+    kafka = access(settings, "gateway")
     reach = Rehearsal(settings, "gateway").reach
-    async with following(settings, known), open_inbox(settings, topics, reach=reach) as (_, inbox):
+    async with following(settings, known), open_inbox(kafka, topics, reach=reach) as (_, inbox):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
         app = create_app(Edges(known, inbox, keys, telemetry, metrics))
         lists = CodeLists.load(*convention.codelist_directories)

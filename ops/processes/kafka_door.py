@@ -9,12 +9,14 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from connectors.agency_topics import GROUP, Edges, KafkaDoor, Routes
+from ops.access import access
 from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
 from ops.worker_http import state_server
 from schemas.conventions import load
+from streams.kafka import Kafka
 from streams.telemetry import DoorTelemetry
 from streams.topics import Topics
 
@@ -40,12 +42,13 @@ async def _run(settings: Settings) -> None:
     routes = Routes(
         topics.agency_topics(), {agency: topics.name(f"verdicts:{agency}") for agency in convention.agencies}
     )
+    kafka = access(settings, "kafka-door")
     reach = Rehearsal(settings, "kafka-door").reach
     async with (
         following(settings, known),
         # a step's entries come all at once, so they need not wait long for others
-        open_inbox(settings, topics, linger_ms=2, reach=reach) as (producer, inbox),
-        _consumer(settings.broker.bootstrap, settings.address("kafka-door")[1]) as consumer,
+        open_inbox(kafka, topics, linger_ms=2, reach=reach) as (producer, inbox),
+        _consumer(kafka, settings.address("kafka-door")[1]) as consumer,
         state_server(registry, lambda _path, _query: None, *settings.address("kafka-door")),
     ):
         telemetry = DoorTelemetry(registry, "kafka", tuple(convention.agencies))
@@ -53,10 +56,10 @@ async def _run(settings: Settings) -> None:
         await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry, reach=reach), routes).run(stopped)
 
 
-def _consumer(bootstrap: str, port: int) -> AIOKafkaConsumer:
+def _consumer(kafka: Kafka, port: int) -> AIOKafkaConsumer:
     """Return the consumer; by its lasting name a door that was killed gets its partitions back at once (KIP-345)."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **kafka.options(),
         group_id=GROUP,
         group_instance_id=f"kafka-door.{gethostname()}.{port}",
         auto_offset_reset="earliest",

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from connectors.archive import Archive
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
+from ops.access import access
 from ops.crews import MEMBER_PORTS
 from ops.generations.rules import enrolled
 from ops.logs import config
@@ -32,6 +33,7 @@ from streams.checkpoints import Checkpoints
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
 from streams.fold import CutClosed, Fold
+from streams.kafka import Kafka
 from streams.partition import Partition
 from streams.reconcile.fold import Reconcile
 from streams.rocks import Identity
@@ -74,7 +76,8 @@ class _Office:
         self._rules = Rules(self._convention, CodeLists.load(*self._convention.codelist_directories))
         self._topics = Topics.of(settings.generation, self._convention)
         self._source = self._topics.name(SOURCES[agent])
-        self._cluster = asyncio.run(_cluster_id(settings.broker.bootstrap))
+        self._kafka = access(settings, agent)
+        self._cluster = asyncio.run(_cluster_id(self._kafka))
         self._registry = CollectorRegistry()
         self._telemetry = AgentTelemetry(self._registry, agent, tuple(self._convention.agencies))
         self._store = self._open_store() if agent == "aggregate" else None
@@ -85,7 +88,7 @@ class _Office:
             agent=agent,
             source=self._source,
             topics=self._topics,
-            bootstrap=settings.broker.bootstrap,
+            kafka=self._kafka,
             member=self._name,
             open=self._open,
             telemetry=self._telemetry,
@@ -196,8 +199,8 @@ class _Desk:
         return place if isinstance(place, Partition) else None
 
 
-async def _cluster_id(bootstrap: str) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _cluster_id(kafka: Kafka) -> str:
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         return str((await admin.describe_cluster())["cluster_id"])

@@ -14,6 +14,7 @@ import pytest
 
 from ops import topics as ops_topics
 from streams.deduplicate import Deduplicate
+from streams.kafka import Kafka
 from streams.partition import Partition
 from streams.rocks import Identity
 from streams.topics import Topics
@@ -88,7 +89,7 @@ def test_a_worker_ends_and_says_why_when_its_state_is_of_another_cluster(inbox: 
     made = Agents(tmp_path, inbox.bootstrap, inbox.generation())
     generation = made.settings.generation
     topics = Topics.of(generation, rules().convention)
-    asyncio.run(ops_topics.apply(inbox.bootstrap, topics))
+    asyncio.run(ops_topics.apply(Kafka(inbox.bootstrap), topics))
     identity = Identity("another", topics.name("inbox"), 0, generation, "deduplicate")
     Partition(made.settings.state / f"g{generation}" / "deduplicate" / "p0", identity, Deduplicate(0, 8, {})).close()
     try:

@@ -19,6 +19,7 @@ from ops.archive import Report, Wishes, admin_client, archived
 from schemas.errors import Broken
 from streams.crash_points import CrashPoint
 from streams.fold import Message
+from streams.kafka import Kafka
 from streams.topics import TopicSpec
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
@@ -59,11 +60,11 @@ async def fill(bootstrap: str, inbox: TopicSpec, first: int, end: int) -> None:
 
 
 async def run(wishes: Wishes, directory: Path, bootstrap: str, inbox: TopicSpec) -> list[Report]:
-    return [report async for report in archived(wishes, directory, bootstrap, inbox)]
+    return [report async for report in archived(wishes, directory, Kafka(bootstrap), inbox)]
 
 
 async def files(directory: Path, bootstrap: str, inbox: TopicSpec) -> Archive:
-    async with admin_client(bootstrap) as admin:
+    async with admin_client(Kafka(bootstrap)) as admin:
         return Archive(directory, str((await admin.describe_cluster())["cluster_id"]), inbox.name)
 
 
@@ -116,7 +117,7 @@ async def test_what_differs_from_the_topic_is_named_and_stays(broker: str, inbox
     for wishes in (Wishes(WISHES.file_bytes, verify=True), Wishes(WISHES.file_bytes, trim=True)):
         with pytest.raises(Broken, match="archive-differs: Offset 70"):
             await run(wishes, tmp_path, broker, inbox)
-    async with topic_log(broker, inbox.name) as log:
+    async with topic_log(Kafka(broker), inbox.name) as log:
         assert (await log.bounds(1))[0] == 0
 
 
@@ -127,7 +128,7 @@ async def test_what_is_damaged_is_named_and_stays(broker: str, inbox: TopicSpec,
     damaged.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
     with pytest.raises(Broken, match=damaged.name):
         await run(Wishes(WISHES.file_bytes, trim=True), tmp_path, broker, inbox)
-    async with topic_log(broker, inbox.name) as log:
+    async with topic_log(Kafka(broker), inbox.name) as log:
         assert (await log.bounds(0))[0] == 0
 
 
@@ -148,7 +149,7 @@ async def test_cut_short_anywhere_it_loses_nothing_and_goes_on(
 
     wishes = Wishes(WISHES.file_bytes, trim=True)
     with pytest.raises(_Crash):
-        _ = [report async for report in archived(wishes, tmp_path, broker, inbox, reach)]
+        _ = [report async for report in archived(wishes, tmp_path, Kafka(broker), inbox, reach)]
     found = await files(tmp_path, broker, inbox)
     assert await _read(found, broker, inbox, 1) == expected(1)
     whole = await run(wishes, tmp_path, broker, inbox)
@@ -158,6 +159,6 @@ async def test_cut_short_anywhere_it_loses_nothing_and_goes_on(
 
 
 async def _read(found: Archive, bootstrap: str, inbox: TopicSpec, number: int) -> list[Message]:
-    async with topic_log(bootstrap, inbox.name) as log:
+    async with topic_log(Kafka(bootstrap), inbox.name) as log:
         _, end = await log.bounds(number)
-    return await asyncio.to_thread(lambda: list(messages(found, bootstrap, inbox.name, end, number)))
+    return await asyncio.to_thread(lambda: list(messages(found, Kafka(bootstrap), inbox.name, end, number)))

@@ -25,6 +25,7 @@ from ops.pids import read_json
 from ops.settings import Settings
 from schemas.conventions import DEFAULT
 from schemas.errors import Refused
+from streams.kafka import Kafka
 from streams.topics import Topics
 from tests.broker.workers import Agents, Inbox, compare, crossings
 from tests.laws.records import rules
@@ -48,7 +49,7 @@ class System:
         self.agents = Agents(home, inbox.bootstrap, self.numbers[0])
         self.screen = io.StringIO()
         self.console = Console(file=self.screen, width=160)
-        asyncio.run(topics.apply(inbox.bootstrap, Topics.of(self.numbers[0], rules().convention)))
+        asyncio.run(topics.apply(Kafka(inbox.bootstrap), Topics.of(self.numbers[0], rules().convention)))
 
     @property
     def settings(self) -> Settings:
@@ -128,7 +129,7 @@ def test_a_generation_is_built_beside_the_running_one_is_equal_and_takes_its_pla
         system.counted(second)
         assert system.pids() == crew  # they worked on, undisturbed
     own = Topics.of(first, rules().convention)
-    missing = [d.name for d in asyncio.run(topics.diff(system.inbox.bootstrap, own)) if d.found == "missing"]
+    missing = [d.name for d in asyncio.run(topics.diff(Kafka(system.inbox.bootstrap), own)) if d.found == "missing"]
     assert missing == [own.name("log"), own.name("partials")]
     assert not (system.settings.state / f"g{first}").exists()
 

@@ -21,6 +21,7 @@ from ops.settings import Archive, Settings
 from ops.settings import Broker as BrokerSettings
 from schemas.errors import Broken, Misconfigured, Refused
 from streams.fold import CutClosed
+from streams.kafka import Kafka
 from streams.rebuild import rebuild
 from tests.broker.workers import AGENTS, Figures, Inbox, agents, compare, crossings
 
@@ -48,7 +49,7 @@ async def _trimmed(inbox: Inbox, home: Path) -> Trimmed:
     async with agents(inbox, home, archive=Archive(directory=str(directory))) as made:
         await inbox.fill(list(crossings(chance, 300)), chance)
         wishes = ArchiveWishes(file_bytes=4_000, trim=True)
-        done = [r async for r in archived(wishes, directory, inbox.bootstrap, inbox.topics["inbox"])]
+        done = [r async for r in archived(wishes, directory, Kafka(inbox.bootstrap), inbox.topics["inbox"])]
         assert all(0 < report.begins == report.archived <= report.ends for report in done)
         assert max(report.written for report in done) > 1
         assert any(report.archived < report.ends for report in done)
@@ -109,7 +110,7 @@ async def test_the_archive_alone_is_enough_where_it_holds_all(
     trimmed: Trimmed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inbox, wishes = trimmed.inbox, ArchiveWishes(file_bytes=4_000, rest=True)
-    _ = [r async for r in archived(wishes, trimmed.archive, inbox.bootstrap, inbox.topics["inbox"])]
+    _ = [r async for r in archived(wishes, trimmed.archive, Kafka(inbox.bootstrap), inbox.topics["inbox"])]
     away = trimmed.settings.model_copy(update={"broker": BrokerSettings(bootstrap="127.0.0.1:1")})
     assert await asyncio.to_thread(main, Wishes(trimmed.archive, offline=True, compare=True), away) == 0
     told = capsys.readouterr()

@@ -14,6 +14,7 @@ from ops.settings import Checkpoints
 from schemas.frame import encode, tick_frame
 from streams.deduplicate import Deduplicate
 from streams.fold import Message
+from streams.kafka import Kafka
 from streams.partition import Partition
 from streams.rocks import Identity
 from streams.topics import Topics
@@ -83,7 +84,7 @@ async def test_a_partition_whose_source_is_shorter_than_its_state_stands_still_o
 ) -> None:
     made = Agents(tmp_path / "a", inbox.bootstrap, inbox.generation())
     generation, topics = made.settings.generation, Topics.of(made.settings.generation, rules().convention)
-    await ops_topics.apply(inbox.bootstrap, topics)
+    await ops_topics.apply(Kafka(inbox.bootstrap), topics)
     await inbox.fill(list(crossings(random.Random(12), 20)), random.Random(12))
     identity = Identity(await cluster_id(inbox.bootstrap), topics.name("inbox"), 0, generation, "deduplicate")
     state = Partition(made.settings.state / f"g{generation}" / "deduplicate" / "p0", identity, Deduplicate(0, 8, {}))

@@ -29,6 +29,7 @@ from schemas.frame import encode, tick_frame
 from schemas.header import Op
 from streams.books import TABLE as BOOKS
 from streams.dataflows import DATAFLOWS
+from streams.kafka import Kafka
 from streams.replay import Replay
 from streams.topics import Topics
 from tests.laws.records import DAY_MS, Crossing, Entry, delivery, inbox_frame, place, rules
@@ -194,7 +195,7 @@ class Agents:
 async def agents(inbox: Inbox, home: Path, **settings: Any) -> AsyncIterator[Agents]:
     """Give workers of a generation that no test has used, with its topics; whatever is left of them is killed."""
     generation = inbox.generation()
-    await ops_topics.apply(inbox.bootstrap, Topics.of(generation, rules().convention))
+    await ops_topics.apply(Kafka(inbox.bootstrap), Topics.of(generation, rules().convention))
     made = Agents(home, inbox.bootstrap, generation, **settings)
     try:
         yield made

@@ -24,6 +24,7 @@ from ops.settings import Settings
 from schemas.contracts import FAMILIES
 from schemas.errors import Misconfigured, Unavailable
 from schemas.header import Kind
+from streams.kafka import Kafka
 from streams.telemetry import DoorTelemetry
 from tests.connectors.events import NOW, admission, event, line
 from tests.connectors.test_agency_topics import CROSSING, Town
@@ -158,7 +159,7 @@ async def test_over_kafka_every_line_gets_its_verdict(broker: str) -> None:
     town = Town(broker)
     await town.lay_out()
     await town.send(town.crossings, b"another sender's message")
-    road = Road(broker, town.crossings, town.routes.verdicts["gpk"], FAMILIES[CROSSING])
+    road = Road(Kafka(broker), town.crossings, town.routes.verdicts["gpk"], FAMILIES[CROSSING])
     lines = [*LINES, b"z" * 3_000_000]
     async with town.door():
         tally = await publish_kafka(lines, road)
@@ -171,7 +172,7 @@ async def test_over_kafka_every_line_gets_its_verdict(broker: str) -> None:
 async def test_over_kafka_a_door_that_starts_late_is_waited_for_and_an_absent_one_is_named(broker: str) -> None:
     town = Town(broker)
     await town.lay_out()
-    road = Road(broker, town.crossings, town.routes.verdicts["gpk"], FAMILIES[CROSSING])
+    road = Road(Kafka(broker), town.crossings, town.routes.verdicts["gpk"], FAMILIES[CROSSING])
     with pytest.raises(Unavailable, match="1 events have no verdict"):
         await publish_kafka([line()], road, patience_secs=1)
     sending = asyncio.create_task(publish_kafka([line(header__record_no="B")], road))

@@ -30,6 +30,7 @@ from streams.clock import Clock
 from streams.crash_points import CrashPoint
 from streams.deduplicate import Deduplicate
 from streams.fold import Fold, Message
+from streams.kafka import Kafka as Way
 from streams.partition import Partition
 from streams.reconcile.fold import Reconcile
 from streams.rocks import Identity
@@ -269,7 +270,7 @@ class Agent(Process):
                 agent=self.name,
                 source=self._source,
                 topics=self.world.topics,
-                bootstrap="127.0.0.1:1",
+                kafka=Way("127.0.0.1:1"),
                 member=f"{self.name}-0",
                 open=lambda number: self._opened(number, life),
                 telemetry=AgentTelemetry(CollectorRegistry(), self.name, [*AGENCIES.values()]),

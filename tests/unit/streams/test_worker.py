@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streams.fold import Effect, Message, Send, View
+from streams.kafka import Kafka
 from streams.partition import Partition
 from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
@@ -39,7 +40,7 @@ def worker(at: Partition) -> Worker:
             agent="deduplicate",
             source=topics.name("inbox"),
             topics=topics,
-            bootstrap="127.0.0.1:1",
+            kafka=Kafka("127.0.0.1:1"),
             member="deduplicate-0",
             open=lambda _: at,
             telemetry=telemetry,
