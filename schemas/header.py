@@ -81,7 +81,7 @@ RECORD = _place("record")
 DIGEST = _place("digest")
 DELIVERY = _place("delivery")
 _AFTER_KIND = slice(OP.start, SEQ.start)
-_SAID = struct.Struct(">HHIq")
+_SPOKEN = struct.Struct(">2xHH4xI12xq")  # the other fields are passed over
 _KINDS = {kind: bytes([kind]) for kind in Kind}
 
 
@@ -98,14 +98,9 @@ def each(data: bytes) -> list[bytes]:
     return [data[i : i + SIZE] for i in range(0, len(data), SIZE)]
 
 
-def said(header: bytes) -> bytes:
-    """Return agency, family, seq and recorded_at of a packed header, packed: see `read_said`."""
-    return header[OWNER] + header[SEQ] + header[RECORDED_AT]
-
-
-def read_said(packed: bytes) -> tuple[int, int, int, int]:
-    """Return agency, family, seq and recorded_at (ms) of what `said` returned."""
-    agency, family, seq, recorded_at = _SAID.unpack(packed)
+def spoken(header: bytes) -> tuple[int, int, int, int]:
+    """Return agency, family, seq and recorded_at (ms) of a packed header."""
+    agency, family, seq, recorded_at = _SPOKEN.unpack_from(header)
     return agency, family, seq, recorded_at
 
 

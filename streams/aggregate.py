@@ -33,6 +33,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class Aggregate:
     """The third fold: partials -> the feed's cells."""
 
+    hot = b""
+
     def __init__(self, log_partitions: int) -> None:
         """`log_partitions` is the number of reconcile's partitions."""
         self._sources = log_partitions

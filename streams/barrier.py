@@ -56,6 +56,8 @@ class Barrier:
         self._sources = [_Source(view, n) for n in range(sources)]
         stored = view.get(_CLOSED)
         self.closed = int.from_bytes(stored, "big") if stored else 0
+        self.overlapping = False
+        """Whether the frame yielded last may tell again what was applied; else all that it tells is new."""
 
     @property
     def parked(self) -> int:
@@ -77,6 +79,7 @@ class Barrier:
         if source.tick or frame.prev > source.applied:
             self._park(source, frame, raw)
             return
+        self.overlapping = frame.prev < source.applied
         yield frame
         self._applied(source, frame)
         yield from self._settle(source)
@@ -127,6 +130,7 @@ class Barrier:
             if frame.offset > source.applied:
                 if frame.prev > source.applied:
                     continue  # one that reaches further may have begun earlier
+                self.overlapping = frame.prev < source.applied
                 yield frame
                 self._applied(source, frame)
             self._view.delete(key)

@@ -105,6 +105,8 @@ def winner(versions: Sequence[Version]) -> Version:
 class Deduplicate:
     """The first fold: inbox -> log."""
 
+    hot = b""
+
     def __init__(self, source: int, log_partitions: int, agencies: dict[int, str], speaks_from: int = 0) -> None:
         """`source` is the inbox partition; `agencies` maps permanent numbers to codes, for their verdict topics.
 

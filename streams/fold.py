@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-VERSION = 2
+VERSION = 3
 """Version of the folds: raised by one when a change of a fold may change a figure, or changes what it keeps.
 
 Workers of a generation that was begun with another one do not start: then a generation is built.
@@ -81,6 +81,10 @@ Effect = Send | CutClosed | Noted
 
 class Fold(Protocol):
     """A stage: deduplicate, reconcile, aggregate."""
+
+    @property
+    def hot(self) -> bytes:
+        """First byte of the keys that nearly every step reads again, in bulk; empty: none."""
 
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         """Apply the messages of one partition in order; never raises for bad data."""

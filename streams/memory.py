@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 
 from streams.fold import View
@@ -37,6 +37,39 @@ class Memory:
         """See `View`."""
         kind = self._kinds.get(prefix[:1], {})
         return iter(sorted((key, value) for key, value in kind.items() if key.startswith(prefix)))
+
+
+class Warm:
+    """A reader of a view that remembers what was written under one kind of keys: what nearly every step reads again.
+
+    A read from a dictionary costs a tenth of one from the disk.
+    """
+
+    def __init__(self, below: View, kind: bytes, most: int = 100_000) -> None:
+        """`kind` is the first byte of these keys, or empty: none. With more than `most`, all are forgotten."""
+        self._below = below
+        self._kind = kind
+        self._most = most
+        self._known: dict[bytes, bytes | None] = {}
+        self.get, self.put, self.delete, self.scan = below.get, below.put, below.delete, below.scan
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `View`."""
+        known = self._known
+        if not keys or keys[0][:1] != self._kind:
+            return self._below.get_many(keys)
+        missing = [key for key in keys if key not in known]
+        found = dict(zip(missing, self._below.get_many(missing), strict=True))
+        return [known[key] if key in known else found[key] for key in keys]
+
+    def written(self, writes: Mapping[bytes, bytes | None]) -> None:
+        """Remember what was written below."""
+        if not self._kind:
+            return
+        kind = self._kind[0]
+        self._known.update([(key, value) for key, value in writes.items() if key[0] == kind])
+        if len(self._known) > self._most:
+            self._known.clear()
 
 
 class Overlay:

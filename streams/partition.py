@@ -20,7 +20,7 @@ from schemas.errors import Broken
 from streams.checkpoints import Checkpoints, clear
 from streams.crash_points import CrashPoint, Reach, never
 from streams.fold import Effect, Fold, Message, Send
-from streams.memory import Overlay
+from streams.memory import Overlay, Warm
 from streams.rocks import Hold, Identity, Rocks
 
 _POSITION = b"@o"
@@ -80,6 +80,7 @@ class Partition:
         except BaseException:
             self._hold.let_go()
             raise
+        self._warm = Warm(self._rocks, fold.hot)
         self.position = position_of(self._rocks)
         """The next offset to read."""
         self._unacknowledged = [key for key, _ in self._rocks.scan(_OUTBOX)]
@@ -105,7 +106,7 @@ class Partition:
         fresh = following(messages, self.position, self.identity.partition)
         if not fresh:
             return [], []
-        overlay = Overlay(self._rocks)
+        overlay = Overlay(self._warm)
         effects = self._fold.fold(overlay, fresh)
         batch = WriteBatch(raw_mode=True)
         for key, value in overlay.writes.items():
@@ -120,6 +121,7 @@ class Partition:
         self._reach(CrashPoint.STATE_BEFORE_WRITE)
         self._rocks.db.write(batch)
         self._reach(CrashPoint.STATE_AFTER_WRITE)
+        self._warm.written(overlay.writes)
         self.position = position
         return outputs, effects
 

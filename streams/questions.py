@@ -12,7 +12,7 @@ from typing import Any
 from schemas.header import Op
 from streams.deduplicate import read_state, winner
 from streams.fold import View
-from streams.reconcile.components import BROKEN, SILENT, read_component, read_place
+from streams.reconcile.component import BROKEN, SILENT, Component, component_key, read_place
 from streams.reconcile.fold import Reconcile
 from streams.reconcile.happenings import happenings
 from streams.reconcile.people import persons
@@ -51,7 +51,7 @@ def standing(view: View, stage: Reconcile, block: int, record: bytes) -> dict[st
     _, number = read_place(view, place, record)
     if number in (SILENT, BROKEN):
         return {"standing": "quarantined" if number == BROKEN else "silent", "cells": []}
-    component = read_component(view, place, number)
+    component = Component(component_key(place, number), view)
     cells = sorted(fact.cell for fact in component.stated if fact.record == record)
     person = next(person for person in persons(component.read()) if any(report.record == record for report in person))
     happening = next(h for h in happenings(person, stage.rank) if any(r.record == record for r in h.reports))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -85,7 +86,7 @@ class Rocks:
         directory.mkdir(parents=True, exist_ok=True)
         try:
             self.db = Rdict(str(directory), _options())
-        except Exception as error:  # rocksdict raises plain Exception for everything
+        except Exception as error:
             if "lock" not in str(error).lower():
                 raise
             raise locked(directory) from error
@@ -93,12 +94,18 @@ class Rocks:
 
     def get(self, key: bytes) -> bytes | None:
         """See `streams.fold.View`."""
-        value: bytes | None = self.db.get(key)
+        try:
+            value: bytes | None = self.db.get(key)
+        except Exception as error:  # rocksdict raises plain Exception for everything
+            raise _disk(error) from error
         return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `streams.fold.View`."""
-        return cast("list[bytes | None]", self.db.get(list(keys))) if keys else []
+        try:
+            return cast("list[bytes | None]", self.db.get(list(keys))) if keys else []
+        except Exception as error:
+            raise _disk(error) from error
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `streams.fold.View`."""
@@ -145,6 +152,11 @@ class Rocks:
         except Misconfigured:
             self.close()
             raise
+
+
+def _disk(error: Exception) -> OSError:
+    """Return a failed read as what it is, so that nobody takes it for the fault of the record that was folded."""
+    return OSError(errno.EIO, f"The state cannot be read: {error}")
 
 
 def _options() -> Options:

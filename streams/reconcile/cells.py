@@ -47,7 +47,9 @@ class Cells:
         """Count a fact in (`sign` 1) or out (-1)."""
         change = self._changes.get(fact.cell)
         if change is None:
-            change = self._changes[fact.cell] = (0, [0] * len(fact.measures), {})
+            causes = {cause: [1, 0] if sign > 0 else [0, 1]}
+            self._changes[fact.cell] = (sign, [sign * amount for amount in fact.measures], causes)
+            return
         facts, measures, causes = change
         for i, amount in enumerate(fact.measures):
             measures[i] += sign * amount
@@ -78,17 +80,16 @@ class Cells:
             self._view.put(_LISTS, self._lists.to_bytes(8, "big"))
             self._changed.clear()
 
-    def take_changed(self, tick: int) -> list[tuple[str, Value]]:
-        """Return the cells that changed since the last cut, ascending, and begin a new list."""
+    def take_changed(self, tick: int) -> list[tuple[str, bytes]]:
+        """Return the cells that changed since the last cut with their values, encoded, and begin a new list."""
         self.flush()
         names: set[str] = set()
         for key, listed in list(self._view.scan(self._list_key(0)[:9])):
             names.update(_read_names(listed))
             self._view.delete(key)
-        ascending = sorted(names)
-        values = self._view.get_many([b"v" + name.encode() for name in ascending])
+        values = self._view.get_many([b"v" + name.encode() for name in names])
         self._closed = tick
-        return [(name, _decode(value)) for name, value in zip(ascending, values, strict=True) if value is not None]
+        return [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
 
     def _list_key(self, number: int) -> bytes:
         return b"d" + self._closed.to_bytes(8, "big") + number.to_bytes(8, "big")

@@ -8,11 +8,10 @@ that changed, by absolute value. When a history changes, the facts last stated a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -20,14 +19,15 @@ import msgspec
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
-from schemas.header import ACCEPTED_AT, BLOCK, OP, OWNER, RECORD, SEQ, Kind, Op, read_said, said
+from schemas.header import ACCEPTED_AT, BLOCK, OP, OWNER, RECORD, SEQ, Kind, Op, spoken
 from streams import books
 from streams.barrier import Barrier, Close
 from streams.dataflows import facts_of, reading
-from streams.dataflows.definition import Fact, Rules
+from streams.dataflows.definition import Dataflow, Fact, Rules
 from streams.fold import Effect, Message, Noted, Send, View
-from streams.reconcile.cells import Cells, Value, differences
-from streams.reconcile.components import BROKEN, SILENT, Component, Components, Heard, Kept
+from streams.reconcile.cells import Cells, differences
+from streams.reconcile.component import BROKEN, SILENT, Component, Kept
+from streams.reconcile.components import Components, Heard
 from streams.reconcile.happenings import Happening, Report, happenings, happenings_of, read_report
 from streams.reconcile.people import persons
 
@@ -36,6 +36,7 @@ CELLS_PER_FRAME = 2000
 
 _BUCKET_BITS = 20
 _SENT = b"@e"
+_FIRST = (1).to_bytes(4, "big")
 _read_counts = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 
 
@@ -49,6 +50,8 @@ class _Change(NamedTuple):
 
 class Reconcile:
     """The second fold: log -> partials."""
+
+    hot = b"v"  # the cells
 
     def __init__(self, source: int, inbox_partitions: int, rules: Rules) -> None:
         """`source` is the log partition; `inbox_partitions` the number of deduplicate's partitions."""
@@ -77,20 +80,38 @@ class Reconcile:
         """Set what a component states to what its persons state now."""
         component.state(self.facts(component), component.reports.values())
 
+    def grow(self, component: Component) -> list[Fact] | None:
+        """State what reports state that came each as a happening of its own, and return it: the short way of `renew`.
+
+        None where the long way is needed: something else changed, a table asks what else happened to the person, or a
+        number may have come that tells persons apart.
+        Nearly every record goes this way; what else the person's reports say is not even read.
+        """
+        came, read = component.came, reading(frozenset(component.changed.values()))
+        if came is None or read.by_person or component.several_numbers():
+            return None
+        stated = [self._alone(kept.report, read.by_happening) for kept in came]
+        for kept, facts in zip(came, stated, strict=True):
+            kept.tell(facts)
+        return [fact for facts in stated for fact in facts]
+
+    def _alone(self, report: Report, flows: Iterable[Dataflow]) -> list[Fact]:
+        history = (Happening((report,)),)
+        return [fact for flow in flows for fact in flow.facts(history, self._rules)]
+
     def renew(self, component: Component) -> tuple[list[Fact], list[Fact]]:
         """Bring what one person states up to date after single reports came or went; return what goes and what comes.
 
         A table that counts by happening is asked for the happenings that changed alone, the others for all of theirs:
         so a frequent traveller's new crossing costs no more than the first one. The same as `facts`, which a law says.
         """
-        reports, changed = component.reports.values(), component.changed
-        near = [kept for kept in reports if kept.natural in changed]
+        changed, near = component.changed, component.near()
         by_happening, by_person = reading(frozenset(changed.values()))
         history = self._history(near)
         new = [fact for flow in by_happening for fact in flow.facts(history, self._rules)]
+        tellers = component.reports.values() if by_person else near
         for flow in by_person:
-            new.extend(flow.facts(self._history([k for k in reports if k.family in flow.families]), self._rules))
-        tellers = list(reports) if by_person else near
+            new.extend(flow.facts(self._history([k for k in tellers if k.report.family in flow.families]), self._rules))
         tables = {flow.id for flow in by_person}
         gone, stays = component.gone, list[Fact]()
         for kept in tellers:
@@ -100,9 +121,9 @@ class Reconcile:
         component.state([*stays, *new], tellers)
         return gone, new
 
-    def _history(self, kept: Sequence[Kept]) -> list[Happening]:
-        if len(kept) == 1:
-            return [Happening((kept[0].report,))]
+    def _history(self, kept: Collection[Kept]) -> list[Happening]:
+        if len(kept) == 1:  # nearly always
+            return [Happening((each.report,)) for each in kept]
         groups: dict[bytes, list[Report]] = {}
         for each in kept:
             groups.setdefault(each.natural, []).append(each.report)
@@ -179,32 +200,31 @@ class _Step:
             self._newest = max([self._newest, *[header[ACCEPTED_AT] for header, _ in entries]])
             heard = [self._read(header, raw) for header, raw in entries]
             self._components.expect(heard)
-            for statement in heard:
-                self._hear(statement)
+            for header, raw, report, first in heard:
+                self._hear(header, raw, report, first)
         for cell, count in counts:
             self._cells.set_count(cell, count)
 
-    @staticmethod
-    def _read(header: bytes, raw: bytes) -> Heard:
+    def _read(self, header: bytes, raw: bytes) -> Heard:
         """Read a statement; a core that cannot be read stands in it as the error."""
-        record, what = header[RECORD], said(header)
         report: Report | Broken | None = None
         if header[0] == Kind.ASSERT:
             try:
-                report = read_report(record, what, raw)
+                report = read_report(header[RECORD], spoken(header), raw)
             except Broken as error:
                 report = error
-        return Heard(header[BLOCK], record, header, what, raw, report)
+        return Heard(header, raw, report, header[SEQ] == _FIRST and not self._barrier.overlapping)
 
-    def _hear(self, statement: Heard) -> None:
+    def _hear(self, header: bytes, raw: bytes, report: Report | Broken | None, first: bool) -> None:
         """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
-        block, record, header, what, raw, report = statement
+        block, record = header[BLOCK], header[RECORD]
         seq = int.from_bytes(header[SEQ], "big")
-        before, number = self._components.place(block, record)
-        if seq <= before:
-            return
-        if number != SILENT:
-            self._forget(header, number)
+        if not first:
+            before, number = self._components.place(block, record)
+            if seq <= before:
+                return
+            if number != SILENT:
+                self._forget(header, number)
         if report is None:
             cause = "cancellation" if header[OP][0] == Op.CANCEL else "correction"
             self._changes[record] = _Change(cause, cause, 0)
@@ -214,10 +234,10 @@ class _Step:
             self._quarantine(record, header[OWNER], raw, report)
         else:
             self._changes[record] = _Change("correction", None if seq == 1 else "correction", report.recorded_at)
-            self._components.add(block, report, what, raw)
+            self._components.add(block, report)
             self._books.add(header[OWNER], "speaking")
 
-    def _forget(self, header: bytes, number: int) -> None:
+    def _forget(self, header: bytes, number: bytes) -> None:
         """Take out what the record said in this block before."""
         if number == BROKEN:
             self._books.add(header[OWNER], "quarantined", by=-1)
@@ -231,10 +251,10 @@ class _Step:
         after: list[Fact] = []
         for component in list(self._components.touched.values()):
             gone, new, pieces = self._reckon(component)
-            before.extend(gone)
-            after.extend(new)
+            before += gone
+            after += new
             for piece in pieces:
-                self._components.save(piece)
+                piece.save(self._view)
         for fact, sign in differences(before, after):
             self._cells.state(fact, self._cause(fact, sign), sign)
         self._components.touched.clear()
@@ -251,43 +271,52 @@ class _Step:
 
     def _reckon(self, component: Component) -> tuple[list[Fact], list[Fact], list[Component]]:
         """Split a component if need be and renew what the pieces state; return what goes, what comes, and them."""
+        new = _tried(self._stage.grow, component)
+        if new is not None:
+            return [], new, [component]
         pieces = self._components.split(component)
         if not component.whole and not component.several_numbers():
-            with suppress(Exception):  # then the other way below finds out whose fault it is
-                return *self._stage.renew(component), pieces
+            renewed = _tried(self._stage.renew, component)
+            if renewed is not None:
+                return *renewed, pieces
         before = [*component.gone, *[fact for piece in pieces for fact in piece.stated]]
-        try:
-            for piece in pieces:
-                self._stage.restate(piece)
-        except Exception:  # a fold's failure is the record's, whatever it is (law L3): find it, set it aside, go on
+        if not all(_tried(self._restated, piece) for piece in pieces):
             pieces = [part for piece in pieces for part in self._without_broken(piece)]
         return before, [fact for piece in pieces for fact in piece.stated], pieces
+
+    def _restated(self, component: Component) -> bool:
+        self._stage.restate(component)
+        return True
 
     def _without_broken(self, component: Component) -> list[Component]:
         """Set aside the reports that a table fails on by themselves; where it fails on them together, all of them."""
         for record, kept in list(component.reports.items()):
-            alone = Component(component.block, 0)
-            alone.reports[record] = kept
+            alone = Component(component.key)
+            alone.put(kept)
             try:
                 self._stage.facts(alone)
+            except _NOBODYS_FAULT:
+                raise
             except Exception as error:
                 self._expel(component, record, error)
         pieces = self._components.split(component)
         for piece in pieces:
             try:
                 self._stage.restate(piece)
+            except _NOBODYS_FAULT:
+                raise
             except Exception as error:
                 for record in list(piece.reports):
                     self._expel(piece, record, error)
         return pieces
 
     def _expel(self, component: Component, record: bytes, error: Exception) -> None:
-        kept = component.reports[record]
-        agency, family, seq, _ = read_said(kept.said)
+        report = component.reports[record].report
+        owner = books.of(report.agency, report.family)
         self._components.remove(component, record)
-        self._components.settle(component.block, record, seq, BROKEN)
-        self._books.add(books.of(agency, family), "speaking", by=-1)
-        self._quarantine(record, books.of(agency, family), kept.raw, error)
+        self._components.settle(component.block, record, report.seq, BROKEN)
+        self._books.add(owner, "speaking", by=-1)
+        self._quarantine(record, owner, report.raw, error)
 
     def _quarantine(self, record: bytes, owner: bytes, raw: bytes, error: Exception) -> None:
         self._books.add(owner, "quarantined")
@@ -318,27 +347,43 @@ class _Step:
             prev = position
         self._view.put(_SENT, prev.to_bytes(8, "big"))
 
-    def _partials(self, cells: Sequence[tuple[str, Value]], position: int, prev: int, tick: int) -> bytes:
+    def _partials(self, cells: Sequence[tuple[str, msgspec.Raw]], position: int, prev: int, tick: int) -> bytes:
         notes = msgspec.msgpack.encode(cells)
         return wire.encode(Frame(self._stage.source, position, prev, tick, b"", b"", b"", b"", b"", notes))
+
+
+_NOBODYS_FAULT = (MemoryError, OSError)
+"""What may strike anywhere: the records are folded again (law L3). Any other error of a table is the record's."""
+
+_T = TypeVar("_T")
+
+
+def _tried(way: Callable[[Component], _T | None], component: Component) -> _T | None:
+    """Return what comes of a way to reckon a component's facts, or None where it fails: a longer way finds out why."""
+    try:
+        return way(component)
+    except _NOBODYS_FAULT:
+        raise
+    except Exception:
+        return None
 
 
 _LAST_BUCKET = (1 << _BUCKET_BITS) - 1
 
 
-def _frames(cells: Iterable[tuple[str, Value]]) -> Iterator[tuple[int, list[tuple[str, Value]]]]:
+def _frames(cells: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, list[tuple[str, msgspec.Raw]]]]:
     """Yield the cells of a cut, frame by frame, with the last bucket of each; the last frame ends with the last one.
 
     A bucket is a share of a cell's checksum. So a frame's position says which cells it speaks of, whatever else changed
     at the cut: a fold that repeats a cut after a loss of its last writes may find other cells beside them (law L2).
     """
-    rest = sorted((crc32(cell.encode()) >> (32 - _BUCKET_BITS), cell, value) for cell, value in cells)
-    frame: list[tuple[str, Value]] = []
+    rest = sorted([(crc32(cell.encode()) >> (32 - _BUCKET_BITS), cell, value) for cell, value in cells])
+    frame: list[tuple[str, msgspec.Raw]] = []
     last = 0
     for bucket, cell, value in rest:
         if len(frame) >= CELLS_PER_FRAME and bucket != last:
             yield last, frame
             frame = []
-        frame.append((cell, value))
+        frame.append((cell, msgspec.Raw(value)))
         last = bucket
     yield _LAST_BUCKET, frame

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from schemas import contracts
 from schemas.contracts import DAY, Family
 from schemas.core import DOCUMENT, Core, decode, link_keys
-from schemas.header import read_said
 
 Code = str | int | bytes | None
 """The value of a core field."""
@@ -27,7 +26,7 @@ Codes = tuple[Code, ...]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Report(NamedTuple):
+class Report(msgspec.Struct, frozen=True):
     """A record as it speaks in a block now: its newest version, without identity."""
 
     record: bytes
@@ -37,6 +36,7 @@ class Report(NamedTuple):
     seq: int
     core: Core
     keys: tuple[bytes, ...]  # the core's link keys, cut once: linking asks for them many times
+    raw: bytes  # the core as it came
 
     def code(self, name: str) -> Code:
         """Return the family's core field of that name; None where the event was written under an older contract."""
@@ -44,17 +44,17 @@ class Report(NamedTuple):
         return value
 
 
-def read_report(record: bytes, said: bytes, raw: bytes) -> Report:
-    """Return the report of a record from what its header said (`schemas.header.said`) and the bytes of its core.
+def read_report(record: bytes, spoken: tuple[int, int, int, int], raw: bytes) -> Report:
+    """Return the report of a record from what its header said (`schemas.header.spoken`) and the bytes of its core.
 
     Raises Broken when they are no core.
     """
-    agency, family, seq, recorded_at = read_said(said)
+    agency, family, seq, recorded_at = spoken
     core = decode(raw)
     missing = len(_kind(family).places) - len(core.codes)
     if missing > 0:  # written under an older contract: fields are only ever appended
         core = replace(core, codes=core.codes + (None,) * missing)
-    return Report(record, agency, family, recorded_at, seq, core, link_keys(core.keys))
+    return Report(record, agency, family, recorded_at, seq, core, link_keys(core.keys), raw)
 
 
 class _Kind(NamedTuple):

@@ -26,6 +26,8 @@ def stores(feed_url: str) -> Iterator[tuple[FeedStore, FeedStore]]:
 class Cuts:
     """A fold that closes a cut with each message: one cell, the number of the message."""
 
+    hot = b""
+
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         return [CutClosed(m.offset + 1, (CellChange("T|2018|A", 1, (m.offset,), {}),)) for m in messages]
 

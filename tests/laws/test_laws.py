@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.header import Op
 from streams.books import ENTRIES
 from streams.books import TABLE as BOOKS
-from streams.reconcile.components import read_component
+from streams.reconcile.component import Component
 from streams.reconcile.fold import Reconcile
 from tests.laws.records import Entry
 from tests.laws.worlds import Broker, book, figures, worlds
@@ -130,7 +130,7 @@ def test_what_is_renewed_piece_by_piece_is_what_the_whole_history_states(entries
     for station in broker.replay.reconcile:
         assert isinstance(station.fold, Reconcile)
         for key, _ in station.state.scan(b"c"):
-            component = read_component(station.state, key[1:5], int.from_bytes(key[5:], "big"))
+            component = Component(key, station.state)
             assert Counter(component.stated) == Counter(station.fold.facts(component))
 
 

@@ -87,6 +87,8 @@ class ChangedFold:
         self.inner = fold
         self._change = change
 
+    hot = b""
+
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         return [changed for effect in self.inner.fold(view, messages) for changed in self._changed(effect)]
 

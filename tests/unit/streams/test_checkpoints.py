@@ -22,6 +22,8 @@ IDENTITY = Identity("cluster", "topic", 0, 1, "count")
 class Sum:
     """A fold that adds numbers up, keeps each under its number, and sends each sum."""
 
+    hot = b""
+
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         sends = []
         for message in messages:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +11,8 @@ from schemas import core
 from schemas.core import DOCUMENT, NAME, PERSONAL_NO
 from streams.dataflows.definition import Fact
 from streams.memory import Memory
-from streams.reconcile.components import SILENT, Components, read_component, read_place
+from streams.reconcile.component import SILENT, Component, read_place
+from streams.reconcile.components import Components
 from streams.reconcile.happenings import Report, read_report
 from streams.reconcile.people import connected
 from tests.laws.records import CROSSING, digest16, link_key
@@ -42,11 +42,10 @@ moves = st.lists(
 )
 
 
-def report(record: int, keys: frozenset[int], seq: int = 1) -> tuple[Report, bytes, bytes]:
+def report(record: int, keys: frozenset[int], seq: int = 1) -> Report:
     joined = b"".join(sorted(KEYS[n] for n in keys))
     raw = core.encode(core.Core(17600, 0, joined, 19800101, 1, ("UZB",), ("IN", "BREST", "PL", "CAR", None, "PASSED")))
-    said = struct.pack(">HHIq", 1, CROSSING.id, seq, 0)
-    return read_report(digest16(record), said, raw), said, raw
+    return read_report(digest16(record), (1, CROSSING.id, seq, 0), raw)
 
 
 class Block:
@@ -68,8 +67,8 @@ class Block:
             self.components.settle(place, record, self.seq, SILENT)
             self.there.pop((move.block, move.record), None)
         else:
-            spoken, said, raw = report(move.record, move.keys, self.seq)
-            self.components.add(place, spoken, said, raw)
+            spoken = report(move.record, move.keys, self.seq)
+            self.components.add(place, spoken)
             self.there[move.block, move.record] = spoken
         if move.ends_step:
             self.end_step()
@@ -77,16 +76,15 @@ class Block:
     def end_step(self) -> None:
         for component in list(self.components.touched.values()):
             for piece in self.components.split(component):
-                self.components.save(piece)
+                piece.save(self.view)
         self.components.finish()
         self.components = Components(self.view)
 
-    def stored(self) -> dict[int, tuple[bytes, frozenset[bytes]]]:
+    def stored(self) -> dict[bytes, tuple[bytes, frozenset[bytes]]]:
         """Return number -> block and records of each component that is stored."""
         found = {}
         for key, _ in self.view.scan(b"c"):
-            block, number = key[1:5], int.from_bytes(key[5:], "big")
-            found[number] = (block, frozenset(read_component(self.view, block, number).reports))
+            found[key] = (key[1:5], frozenset(Component(key, self.view).reports))
         return found
 
     def expected(self) -> set[tuple[bytes, frozenset[bytes]]]:
@@ -108,16 +106,16 @@ def test_components_are_what_a_clustering_from_scratch_finds(history: list[Move]
     stored = block.stored()
     assert set(stored.values()) == block.expected()
     assert len(stored) == len(block.expected())
-    owners = {key[1:]: int.from_bytes(value, "big") for key, value in block.view.scan(b"k")}
+    owners = {key[1:]: value for key, value in block.view.scan(b"k")}
     assert owners == {
-        place + key: number
-        for number, (place, _) in stored.items()
-        for other in read_component(block.view, place, number).read()
+        place + key: stored_at[5:]
+        for stored_at, (place, _) in stored.items()
+        for other in Component(stored_at, block.view).read()
         for key in other.keys
     }
-    for number, (place, records) in stored.items():
+    for stored_at, (place, records) in stored.items():
         for record in records:
-            assert read_place(block.view, place, record)[1] == number
+            assert read_place(block.view, place, record)[1] == stored_at[5:]
     for n, place in enumerate(BLOCKS):
         for gone in (record for record in range(8) if (n, record) not in block.there):
             assert read_place(block.view, place, digest16(gone))[1] == SILENT
@@ -166,11 +164,11 @@ def test_a_report_without_keys_is_with_nobody() -> None:
 
 def test_what_a_component_stated_is_kept_with_it() -> None:
     block = Block()
-    spoken, said, raw = report(1, keys_of(3))
-    component = block.components.add(BLOCKS[0], spoken, said, raw)
+    spoken = report(1, keys_of(3))
+    component = block.components.add(BLOCKS[0], spoken)
     component.state([Fact("F06|2018-03|IN", spoken.record, (1,))], component.reports.values())
-    block.components.save(component)
+    component.save(block.view)
     block.components.finish()
-    again = read_component(block.view, BLOCKS[0], component.number)
+    again = Component(component.key, block.view)
     assert again.stated == component.stated
     assert again.read() == component.read()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ def told(record: str, family: str, codes: Mapping[str, Any], **other: object) ->
     values = tuple(codes.get(name) for name in contract.core_fields)
     made = Core(at // DAY_MS, at, b"".join(sorted(keys)), 19800101, 1, ("UZB",), values)
     agency = int(str(other.get("agency", 1)))
-    return Report(digest16(record), agency, contract.id, 0, 1, made, tuple(sorted(keys)))
+    return Report(digest16(record), agency, contract.id, 0, 1, made, tuple(sorted(keys)), b"")
 
 
 def crossing(record: str, minute: float = 0, **other: object) -> Report:
@@ -131,7 +130,7 @@ def test_happenings_do_not_depend_on_the_order_of_the_reports(
 def test_a_core_of_an_older_contract_has_nothing_in_the_fields_that_came_later() -> None:
     made = crossing("A").core
     raw = core.encode(replace(made, codes=made.codes[:2]))
-    report = read_report(digest16("A"), struct.pack(">HHIq", 1, FAMILIES["border.crossing"].id, 1, 0), raw)
+    report = read_report(digest16("A"), (1, FAMILIES["border.crossing"].id, 1, 0), raw)
     assert report.code("checkpoint") == "BREST"
     assert report.code("result") is None
 
@@ -139,4 +138,4 @@ def test_a_core_of_an_older_contract_has_nothing_in_the_fields_that_came_later()
 @pytest.mark.parametrize(("family", "raw"), [(1, b"\xc1"), (1, b""), (99, core.encode(crossing("A").core))])
 def test_bytes_that_are_no_report_are_broken(family: int, raw: bytes) -> None:
     with pytest.raises(Broken):
-        read_report(digest16("A"), struct.pack(">HHIq", 1, family, 1, 0), raw)
+        read_report(digest16("A"), (1, family, 1, 0), raw)

@@ -29,6 +29,8 @@ IDENTITY = Identity("cluster", "topic", 0, 1, "count")
 class Sum:
     """A fold that adds numbers up and sends each sum; it fails on `bad`."""
 
+    hot = b""
+
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         sends = []
         for message in messages:

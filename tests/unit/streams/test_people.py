@@ -21,7 +21,7 @@ def report(record: object, told: Told) -> Report:
     kinds = (PERSONAL_NO, DOCUMENT, NAME)
     keys = sorted(link_key(kind, value) for kind, value in zip(kinds, told, strict=True) if value is not None)
     core = Core(17600, 0, b"".join(keys), 19800101, 1, ("UZB",), ("IN", "BREST", "PL", "CAR", None, "PASSED"))
-    return Report(digest16(record), 1, CROSSING.id, 0, 1, core, tuple(keys))
+    return Report(digest16(record), 1, CROSSING.id, 0, 1, core, tuple(keys), b"")
 
 
 def reports(*told: Told) -> list[Report]:

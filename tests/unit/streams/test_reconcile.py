@@ -16,7 +16,7 @@ from schemas.header import Kind, Op, pack
 from streams.dataflows.definition import Fact
 from streams.fold import Noted, Send
 from streams.memory import Memory
-from streams.reconcile.components import Component
+from streams.reconcile.component import Component
 from streams.reconcile.fold import CELLS_PER_FRAME, Reconcile
 from streams.replay import Replay, Station
 from tests.laws.records import Crossing, Entry, delivery, inbox_frame, link_key, rules
@@ -124,6 +124,33 @@ def test_a_core_that_cannot_be_read_is_quarantined_until_its_next_version() -> N
     counts = book(replay.cells)
     assert counts["1", "quarantined"] == 0
     assert counts["1", "speaking"] == counts["1", "current"] == 1
+
+
+class Starved(Reconcile):
+    """A fold whose memory runs out, or whose disk."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__(0, 1, rules())
+        self.error = error
+
+    def facts(self, component: Component) -> list[Fact]:
+        raise self.error
+
+    def grow(self, component: Component) -> list[Fact] | None:
+        raise self.error
+
+    def renew(self, component: Component) -> tuple[list[Fact], list[Fact]]:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError])
+def test_what_is_not_the_records_fault_sets_no_record_aside(error: type[Exception]) -> None:
+    replay = Replay(rules(), 1, 1)
+    replay.reconcile = [Station(Starved(error), 0)]
+    for value in (inbox_frame([delivery(Crossing("A"))]), encode(tick_frame(1))):
+        replay.inbox.append(0, value)
+    with pytest.raises(error):
+        replay.run()
 
 
 class Jealous(Reconcile):

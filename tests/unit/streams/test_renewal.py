@@ -17,7 +17,7 @@ from schemas.core import DOCUMENT, NAME, PERSONAL_NO
 from schemas.header import Header, Kind, Op
 from streams.dataflows.definition import Fact
 from streams.reconcile.cells import decode_value
-from streams.reconcile.components import read_component
+from streams.reconcile.component import Component
 from streams.reconcile.fold import Reconcile
 from streams.replay import Station
 from tests.laws.records import DAY_MS, digest16, link_key, rules
@@ -89,7 +89,7 @@ def kept(at: Station) -> list[Fact]:
     assert isinstance(stage, Reconcile)
     facts: list[Fact] = []
     for key, _ in at.state.scan(b"c"):
-        component = read_component(at.state, key[1:5], int.from_bytes(key[5:], "big"))
+        component = Component(key, at.state)
         assert Counter(component.stated) == Counter(stage.facts(component))
         facts.extend(component.stated)
     return facts

@@ -24,6 +24,8 @@ from streams.workplace import Assignment
 class Echo:
     """A fold that sends each message on."""
 
+    hot = b""
+
     def fold(self, view: View, messages: Sequence[Message]) -> Sequence[Effect]:
         return [Send("log", 0, message.value) for message in messages]
 
