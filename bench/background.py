@@ -73,8 +73,7 @@ class Sender:
 
 def door(of: settings.Settings) -> tuple[str, dict[str, str]]:
     """Return the address for crossings and the headers that say who sends."""
-    host, port = of.address("gateway")
-    return f"http://{host}:{port}/v1/events/{CROSSING.name}", {"X-API-Key": secrets.api_key(of.secrets, AGENCY)}
+    return f"{of.gateway_url}/v1/events/{CROSSING.name}", {"X-API-Key": secrets.api_key(of.secrets, AGENCY)}
 
 
 def crossings(of: settings.Settings) -> Crossings:

@@ -60,11 +60,9 @@ class Admission:
         """Return the family's plan; raises Refused when the family is unknown or the agency may not report it."""
         plan = self._plans.get(family)
         if plan is None:
-            rule, remedy = "The families stand in the product's contracts.", "Check the address or the topic."
-            raise Refused((reason("unknown-family", WHOLE, rule, remedy),))
+            raise Refused((reason("unknown-family", WHOLE, "The families stand in the product's contracts."),))
         if family not in self._convention.agencies[agency].families:
-            rule, remedy = "The convention names the families of each agency.", "Ask the committee."
-            raise Refused((reason("not-entitled", WHOLE, rule, remedy),))
+            raise Refused((reason("not-entitled", WHOLE, "The convention names the families of each agency."),))
         return plan
 
     def admit(self, agency: str, family: str, payload: bytes | Values, delivery: bytes, accepted_at: int) -> Entry:

@@ -15,7 +15,7 @@ import fastavro
 from connectors.reasons import WHOLE, reason
 from connectors.strict_json import MAX_EVENT_BYTES, too_large
 from schemas.contracts import CONTRACTS, FAMILIES, Family
-from schemas.errors import Refused
+from schemas.errors import Reason, Refused
 
 HEAD = 5
 """Bytes before the Avro record."""
@@ -42,12 +42,17 @@ def decode(payload: bytes, family: str, max_bytes: int = MAX_EVENT_BYTES) -> dic
             stream, contract.schema, None if contract is newest else newest.schema
         )
     except Exception:  # fastavro names no closed set: EOFError, IndexError, OverflowError, ValueError, ...
-        rule = "Behind the schema id stands one Avro record under that schema, instants and days in their range."
-        raise Refused((reason("malformed-avro", WHOLE, rule, "Write it with an Avro library."),)) from None
+        raise Refused((malformed(),)) from None
     if stream.tell() != len(payload):
         rule = "Nothing follows the Avro record."
-        raise Refused((reason("trailing-bytes", WHOLE, rule, "Send one event a message."),))
+        raise Refused((reason("trailing-bytes", WHOLE, rule),))
     return event
+
+
+def malformed() -> Reason:
+    """Return the reason for bytes that are no event under the schema that they name."""
+    rule = "Behind the schema id stands one Avro record under that schema, instants and days in their range."
+    return reason("malformed-avro", WHOLE, rule)
 
 
 def _contract(payload: bytes, family: str) -> Family:
@@ -57,7 +62,7 @@ def _contract(payload: bytes, family: str) -> Family:
     contract = CONTRACTS.get(int.from_bytes(payload[1:HEAD], "big"))
     if contract is None:
         rule = "The schema id is one of the registry's."
-        raise Refused((reason("unknown-schema", WHOLE, rule, "Ask the product's registry for the schema."),))
+        raise Refused((reason("unknown-schema", WHOLE, rule),))
     if contract.name != family:
         rule = "The schema is one of the topic's event family."
         raise Refused((reason("wrong-family", WHOLE, rule, "Send the event to its own family's topic."),))

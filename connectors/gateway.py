@@ -1,54 +1,47 @@
 """Gateway: the door for events over HTTP.
 
-`POST /v1/events/{family}` takes one event, an array or NDJSON from the agency that the API key names. Each event has
-its own verdict. Everything is in the inbox, refusals too, before the answer is given.
+`POST /v1/events/{family}` takes one event, an array, NDJSON or an Avro file from the agency that the API key or the
+client certificate names. Each event has its own verdict. Everything is in the inbox, refusals too, before the answer
+is given. An agency that brings more than its quota is asked to wait; nothing of that request is taken in or counted.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
-import orjson
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from connectors import problems
 from connectors.admission import Admission
-from connectors.batch import Batch, batch_of
-from connectors.gateway_docs import describe, request_body
+from connectors.avro_file import Bounds
+from connectors.batch import batch_of
+from connectors.bodies import body_of
+from connectors.callers import Callers
+from connectors.error_pages import error_pages, spoken
+from connectors.gateway_docs import describe, ready_answers, request_body
 from connectors.inbox import Inbox
 from connectors.problems import problem
-from connectors.reasons import WHOLE, reason
-from connectors.strict_json import MAX_EVENT_BYTES, parse
-from connectors.verdicts import Answer, Arrival, answer, delivery_id, observe
+from connectors.quotas import OverQuota, Quota, Quotas
+from connectors.strict_json import MAX_EVENT_BYTES
+from connectors.visits import Place, Visit, Visitor
 from schemas.contracts import FAMILIES
-from schemas.errors import Reason, Refused, Unavailable
+from schemas.errors import Refused, Unavailable
 from streams.telemetry import DoorTelemetry
 
-TURN = 50
-"""Events of a batch that are admitted before other requests get their turn."""
-
-
-PATIENCE = 8
-"""Times the largest body that are read, and thrown away, before the answer: senders seldom listen while they send."""
+PUBLIC = ("/v1/errors", "/v1/contracts", "/health", "/ready", "/docs", "/redoc", "/openapi.json")
+"""Addresses, with what lies below them, that tell everybody the same; all others ask who asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may bring."""
 
-    body_bytes: int = 8 * 1024 * 1024
+    body_bytes: int = 8 * 1024 * 1024  # unpacked
     event_bytes: int = MAX_EVENT_BYTES
     events: int = 10_000
     body_secs: float = 60.0  # for a body to arrive
@@ -60,9 +53,10 @@ class Edges:
 
     admission: Admission
     inbox: Inbox
-    agencies: Mapping[str, str]  # SHA-256 of an API key, as hexadecimal digits -> agency
+    callers: Callers
     telemetry: DoorTelemetry
-    metrics: CollectorRegistry
+    quotas: Quotas = field(default_factory=lambda: Quotas(Quota()))
+    pages: Sequence[APIRouter] = ()  # what it shows besides, each under an address of `PUBLIC` or asking `callers`
     limits: Limits = Limits()
     now: Callable[[], float] = time.time  # seconds since 1970
     chance: Callable[[int], bytes] = os.urandom
@@ -83,13 +77,10 @@ def create_app(edges: Edges) -> FastAPI:
             openapi_extra=request_body(family),
         )
     app.add_api_route("/v1/events/{family}", desk.unknown, methods=["POST"], include_in_schema=False)
-    for path, endpoint in (
-        ("/v1/errors/{code}", desk.error),
-        ("/health", desk.health),
-        ("/ready", desk.ready),
-        ("/metrics", desk.numbers),
-    ):
-        app.add_api_route(path, endpoint, methods=["GET"], tags=["operations"])
+    for pages in (error_pages(), *edges.pages):
+        app.include_router(pages)
+    for path, endpoint in (("/health", desk.health), ("/ready", desk.ready)):
+        app.add_api_route(path, endpoint, methods=["GET"], tags=["operations"], responses=ready_answers(path))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _defect)
@@ -100,7 +91,9 @@ def create_app(edges: Edges) -> FastAPI:
 class _Desk:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
-        self._hashes = [(bytes.fromhex(key), agency) for key, agency in edges.agencies.items()]
+        self._place = Place(edges.admission, edges.inbox, edges.telemetry, edges.chance)
+        limits = edges.limits
+        self._bounds = Bounds(limits.body_bytes, limits.event_bytes, limits.events)
 
     def taking(self, family: str) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of one family."""
@@ -108,166 +101,64 @@ class _Desk:
         async def take(request: Request) -> Response:
             return await self._take(request, family)
 
-        take.__doc__ = "Report events: one object, an array, or NDJSON."
+        take.__doc__ = "Report events: one object, an array, NDJSON, or an Avro object container file."
         return take
 
     async def unknown(self, request: Request) -> Response:
         """Refuse a family that there is not; counted as one delivery, for the sender is known."""
         return await self._take(request, str(request.path_params["family"]))
 
-    async def error(self, code: str) -> Response:
-        """Explain an error code."""
-        return problems.page(code)
-
     async def health(self) -> Response:
         """Say that the process lives."""
         return Response(b'{"status":"up"}', media_type="application/json")
 
-    async def ready(self) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Say whether events can be kept now."""
         if await self._edges.inbox.reachable():
             return Response(b'{"status":"ready"}', media_type="application/json")
-        return problem("unavailable", "Kafka does not answer.", headers={"Retry-After": "5"})
-
-    async def numbers(self) -> Response:
-        """Return the metrics in Prometheus' text format."""
-        return Response(generate_latest(self._edges.metrics), media_type=CONTENT_TYPE_LATEST)
+        return problem("unavailable", lang=spoken(request), headers={"Retry-After": "5"})
 
     async def _take(self, request: Request, family: str) -> Response:
-        began = time.perf_counter()
-        agency = self._agency(request.headers.get("x-api-key", ""))
+        agency = self._edges.callers.agency(request)
         if agency is None:
-            return problem("unauthorised", "Send the agency's API key in the header X-API-Key.")
-        visit = _Visit(self._edges, agency, family, request.headers.get("idempotency-key"))
+            return problem("unauthorised", lang=spoken(request), headers={"WWW-Authenticate": "X-API-Key"})
         try:
-            batch = await self._batch(request, agency, family)
+            with self._edges.quotas.request(agency):
+                return await self._answer(request, agency, family)
+        except OverQuota as over:
+            return problem(over.code, lang=spoken(request), headers={"Retry-After": str(over.retry_after_secs)})
+
+    async def _answer(self, request: Request, agency: str, family: str) -> Response:
+        began = time.perf_counter()
+        key = request.headers.get("idempotency-key")
+        visit = Visit(self._place, Visitor(agency, family, key, spoken(request), int(self._edges.now() * 1000)))
+        try:
+            self._edges.admission.entitled(agency, family)
+            body = await body_of(request, self._bounds.body_bytes, self._edges.limits.body_secs)
+            kind = request.headers.get("content-type", "")
+            response = await visit.take(batch_of(kind, body, family, self._bounds))
         except Refused as refusal:
-            response = await visit.refuse_whole(refusal.reasons[0])
+            response = await visit.refuse(refusal.reasons[0])
         except TimeoutError:
-            return problem("too-slow", "The body did not arrive in time.")
+            return problem("too-slow", lang=spoken(request))
         except ClientDisconnect:
-            return problem("bad-request", "The connection ended before the body did.")
-        else:
-            response = await (visit.take_one(batch.payloads[0]) if batch.single else visit.take_all(batch.payloads))
+            return problem("bad-request", lang=spoken(request))
+        self._edges.quotas.spend(agency, visit.events)
         self._edges.telemetry.batch_took(time.perf_counter() - began)
         return response
-
-    async def _batch(self, request: Request, agency: str, family: str) -> Batch:
-        """Return the request's events as bytes; raises Refused when it fails as a whole."""
-        self._edges.admission.entitled(agency, family)
-        limits = self._edges.limits
-        async with asyncio.timeout(limits.body_secs):
-            body = await _read(request, limits.body_bytes)
-        return batch_of(request.headers.get("content-type", ""), body, limits.events)
-
-    def _agency(self, key: str) -> str | None:
-        """Return whose key it is; every known key is compared, each in constant time."""
-        digest = sha256(key.encode()).digest()
-        found = None
-        for known, agency in self._hashes:
-            if hmac.compare_digest(known, digest):
-                found = agency
-        return found
-
-
-class _Visit:
-    """One request of one agency."""
-
-    def __init__(self, edges: Edges, agency: str, family: str, key: str | None) -> None:
-        self._edges = edges
-        self._agency = agency
-        self._family = family
-        self._key = None if key is None else f"{agency} {family} {key}".encode()
-        self._accepted_at = int(edges.now() * 1000)
-
-    async def take_all(self, payloads: Sequence[bytes]) -> Response:
-        """Answer a batch: every event its own verdict, in order."""
-        answers = []
-        for index, payload in enumerate(payloads):
-            answers.append(self._answer(index, payload))
-            if index % TURN == TURN - 1:
-                await asyncio.sleep(0)
-        await self._keep(answers)
-        verdicts = [each.verdict for each in answers]
-        accepted = sum(verdict.answer == "accepted" for verdict in verdicts)
-        summary = {"accepted": accepted, "refused": len(verdicts) - accepted}
-        return Response(orjson.dumps({"verdicts": verdicts, "summary": summary}), media_type="application/json")
-
-    async def take_one(self, payload: bytes) -> Response:
-        """Answer a single event by the status too."""
-        one = self._answer(0, payload)
-        await self._keep([one])
-        if one.verdict.answer == "accepted":
-            return Response(one.verdict.encode(), 202, media_type="application/json")
-        return _refused("refused", "The event was refused.", one)
-
-    async def refuse_whole(self, why: Reason) -> Response:
-        """Answer a request that fails as a whole: one refused delivery."""
-        one = answer(self._edges.admission, self._arrival(-1, b""), Refused((why,)))
-        await self._keep([one])
-        return _refused(why.code if why.code in problems.STATUS else "refused", f"{why.rule} {why.remedy}", one)
-
-    def _answer(self, index: int, payload: bytes) -> Answer:
-        try:
-            event: dict[str, Any] | Refused = parse(payload, self._edges.limits.event_bytes)
-        except Refused as refusal:
-            event = refusal
-        return answer(self._edges.admission, self._arrival(index, payload), event)
-
-    def _arrival(self, index: int, payload: bytes) -> Arrival:
-        """Name the delivery: with an Idempotency-Key, a repeat of the same bytes has the same name."""
-        name = self._edges.chance(8) if self._key is None else delivery_id(self._key, b"%d" % index, payload)
-        return Arrival(self._agency, self._family, name, self._accepted_at)
-
-    async def _keep(self, answers: list[Answer]) -> None:
-        began = time.perf_counter()
-        await self._edges.inbox.put([each.entry for each in answers])
-        self._edges.telemetry.inbox_acked(time.perf_counter() - began)
-        observe(self._edges.telemetry, self._agency, answers)
-
-
-async def _read(request: Request, max_bytes: int) -> bytes:
-    """Return the body; raises Refused when it is too large, having let the sender finish within reason."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        rule, remedy = "The gateway reads bodies without Content-Encoding.", "Send it uncompressed."
-        raise Refused((reason("unsupported-media-type", WHOLE, rule, remedy),))
-    body, size = bytearray(), 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= max_bytes:
-            body += chunk
-        elif size > max_bytes * PATIENCE:
-            break
-    if size > max_bytes:
-        rule = f"A request has at most {max_bytes} bytes."
-        raise Refused((reason("too-large", WHOLE, rule, "Send less at once."),))
-    return bytes(body)
-
-
-def _refused(code: str, detail: str, one: Answer) -> Response:
-    verdict = one.verdict
-    return problem(
-        code,
-        detail,
-        answer=verdict.answer,
-        record_no=verdict.record_no,
-        revision=verdict.revision,
-        delivery=verdict.delivery,
-        errors=verdict.errors,
-    )
 
 
 async def _http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
     code = {404: "not-found", 405: "method-not-allowed"}.get(status, "bad-request")
-    return problem(code, problems.meaning(code) or "")
+    allowed = error.headers if isinstance(error, HTTPException) else None
+    return problem(code, lang=spoken(request), headers=allowed)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     seconds = error.retry_after_secs if isinstance(error, Unavailable) else 5
-    detail = "Events cannot be kept now; nothing was said to be accepted."
-    return problem("unavailable", detail, headers={"Retry-After": str(seconds)})
+    return problem("unavailable", lang=spoken(request), headers={"Retry-After": str(seconds)})
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    return problem("door-defect", "The gateway failed by its own fault; nothing was said to be accepted.")
+    return problem("door-defect", lang=spoken(request))

@@ -7,7 +7,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from connectors.reasons import CODES
+from connectors.avro_file import AVRO
+from connectors.batch import JSON, NDJSON
+from connectors.callers import HEADER
+from connectors.error_catalogue import catalogue
+from connectors.problems import MEDIA_TYPE
 from schemas.contracts import FAMILIES, model
 
 _VERDICT: dict[str, Any] = {
@@ -27,12 +31,22 @@ _VERDICT: dict[str, Any] = {
 _REASON: dict[str, Any] = {
     "type": "object",
     "description": "Why a value was refused; never the value itself.",
-    "required": ["code", "field", "rule", "remedy"],
+    "required": ["code", "field", "rule", "remedy", "listed"],
     "properties": {
-        "code": {"enum": sorted(CODES)},
+        "code": {"enum": sorted(catalogue()), "description": "`GET /v1/errors/{code}` explains it."},
         "field": {"type": "string", "examples": ["event.checkpoint"]},
-        "rule": {"type": "string"},
-        "remedy": {"type": "string"},
+        "rule": {"type": "string", "description": "What must hold, in the language of Accept-Language."},
+        "remedy": {"type": "string", "description": "What to do, in the language of Accept-Language."},
+        "listed": {
+            "type": ["object", "null"],
+            "description": "The code list that refused: its name, its edition, and the day for which it was asked.",
+            "required": ["list", "version", "day"],
+            "properties": {
+                "list": {"type": "string"},
+                "version": {"type": "string"},
+                "day": {"type": ["string", "null"], "format": "date"},
+            },
+        },
     },
 }
 _BATCH: dict[str, Any] = {
@@ -43,8 +57,16 @@ _BATCH: dict[str, Any] = {
         "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
         "summary": {
             "type": "object",
-            "required": ["accepted", "refused"],
-            "properties": {"accepted": {"type": "integer"}, "refused": {"type": "integer"}},
+            "required": ["accepted", "refused", "codes"],
+            "properties": {
+                "accepted": {"type": "integer"},
+                "refused": {"type": "integer"},
+                "codes": {
+                    "type": "object",
+                    "description": "How many of the refused events have a reason of this code.",
+                    "additionalProperties": {"type": "integer"},
+                },
+            },
         },
     },
 }
@@ -53,14 +75,46 @@ _PROBLEM: dict[str, Any] = {
     "description": "RFC 9457.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": {"type": "string"},
+        "type": {"type": "string", "description": "The address of the page that explains it."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Reason"}},
     },
 }
-_KEYS = {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "description": "What an error code means.",
+    "required": ["code", "status", "meaning", "remedy"],
+    "properties": {
+        "code": {"type": "string"},
+        "status": {"type": ["integer", "null"], "description": "Of a request that fails as a whole by it."},
+        "meaning": {"type": "string"},
+        "remedy": {"type": "string"},
+    },
+}
+_KEYS = {
+    "ApiKey": {"type": "apiKey", "in": "header", "name": HEADER},
+    "Certificate": {"type": "mutualTLS", "description": "Where the gateway is set up for client certificates."},
+}
+_AGAIN = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+_FAILURES = (
+    ("400", "The request is not whole."),
+    ("401", "Neither an API key nor a certificate of an agency. Nothing was counted."),
+    ("403", "The agency may not report this family."),
+    ("408", "The body came too slowly. Nothing was counted."),
+    ("413", "The body is too large when unpacked, or holds too many events."),
+    ("415", "The body's type or packing is none that the gateway reads."),
+    ("422", "A single event, or the body as a whole, was refused."),
+    ("429", "The agency's quota is used up for now. Nothing was counted; send the same again after Retry-After."),
+    ("500", "The gateway failed by its own fault. Nothing was said to be accepted."),
+    ("503", "Events cannot be kept now. Nothing was said to be accepted; send the same again after Retry-After."),
+)
+_PARAMETERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("Idempotency-Key", "Send the same one when you send the same request again: it is then counted once.", {}),
+    ("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "zstd", "identity"]}),
+    ("Accept-Language", "The language of rules and remedies: en (default), ru or be.", {}),
+)
 
 
 def request_body(family: str) -> dict[str, Any]:
@@ -68,44 +122,41 @@ def request_body(family: str) -> dict[str, Any]:
     example = FAMILIES[family].example
     event = {"$ref": f"#/components/schemas/{_name(family)}"}
     several = {"type": "array", "items": event}
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        "security": [{"ApiKey": []}],
+        "security": [{"ApiKey": []}, {"Certificate": []}],
         "parameters": [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "schema": {"type": "string"},
-                "description": "Send the same one when you send the same request again: it is then counted once.",
-            }
+            {"name": name, "in": "header", "description": text, "schema": {"type": "string", **schema}}
+            for name, text, schema in _PARAMETERS
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {
+                JSON: {
                     "schema": {"anyOf": [event, several]},
                     "examples": {"one event": {"value": example}, "several events": {"value": [example]}},
                 },
-                "application/x-ndjson": {"schema": {"type": "string"}},
+                NDJSON: {"schema": {"type": "string", "description": "One event a line."}},
+                AVRO: {"schema": {"type": "string", "format": "binary", "description": "Object container file."}},
             },
         },
         "responses": {
-            "200": _answer("The verdicts on an array or on NDJSON.", "Batch"),
+            "200": _answer("The verdicts on an array, NDJSON or an Avro file, in the order of the events.", "Batch"),
             "202": _answer("A single event was accepted.", "Verdict"),
-            **{
-                status: {"description": text, "content": problem}
-                for status, text in (
-                    ("401", "No API key of an agency."),
-                    ("403", "The agency may not report this family."),
-                    ("408", "The body came too slowly."),
-                    ("413", "The body is too large, or holds too many events."),
-                    ("415", "The body is neither JSON nor NDJSON."),
-                    ("422", "A single event, or the body as a whole, was refused."),
-                    ("503", "Events cannot be kept now; send the same again after Retry-After."),
-                )
-            },
+            **dict(_failure(status, text) for status, text in _FAILURES),
         },
     }
+
+
+def ready_answers(path: str) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says about the answers of /health and /ready."""
+    up: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {"schema": {"type": "object"}}}}}
+    return up if path == "/health" else up | {503: _failure("503", "Events cannot be kept now.")[1]}
+
+
+def _failure(status: str, text: str) -> tuple[str, dict[str, Any]]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    headers = {"headers": _AGAIN} if status in {"429", "503"} else {}
+    return status, {"description": text, "content": content, **headers}
 
 
 def describe(app: FastAPI) -> None:
@@ -136,7 +187,8 @@ def _name(family: str) -> str:
 
 def _schemas() -> dict[str, Any]:
     """Return the models of all families; a family's own parts bear its name, for two families may differ in one."""
-    schemas: dict[str, Any] = {"Verdict": _VERDICT, "Reason": _REASON, "Batch": _BATCH, "Problem": _PROBLEM}
+    schemas: dict[str, Any] = {"Verdict": _VERDICT, "Reason": _REASON, "Batch": _BATCH}
+    schemas |= {"Problem": _PROBLEM, "Error": _ERROR}
     for family in FAMILIES:
         name = _name(family)
         described = model(family).model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
-from connectors.reasons import CODES
+from connectors.error_catalogue import meaning, remedy
+from connectors.texts import ENGLISH
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -25,49 +25,37 @@ STATUS: Mapping[str, int] = {
     "too-large": 413,
     "too-many": 413,
     "unsupported-media-type": 415,
+    "bad-parameter": 422,
     "refused": 422,
+    "over-quota": 429,
+    "too-many-at-once": 429,
     "door-defect": 500,
     "unavailable": 503,
 }
 """The HTTP status of every problem."""
 
-_MEANINGS = {
-    "bad-request": "The request is not HTTP as the gateway understands it.",
-    "unauthorised": "The header X-API-Key is missing, or holds no key of an agency. Nothing was counted.",
-    "not-found": "There is nothing at this address; /docs lists what there is.",
-    "method-not-allowed": "The address does not know this method; /docs lists what there is.",
-    "too-slow": "The body did not arrive in time. Nothing was taken in; send it again.",
-    "refused": "The event was refused; `errors` tells every reason. It is counted as one refused delivery.",
-    "unavailable": "The door cannot keep events now. Nothing was said to be accepted; send the same request again, "
-    "with the same Idempotency-Key, after the seconds in Retry-After.",
-}
 
-
-def meaning(code: str) -> str | None:
-    """Return what a problem's or a reason's code means, or None for an unknown code."""
-    return _MEANINGS.get(code) or CODES.get(code)
-
-
-def problem(code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
-    """Return the problem; `members` are added to the standard ones."""
+def problem(
+    code: str,
+    detail: str | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    lang: str = ENGLISH,
+    **members: Any,
+) -> Response:
+    """Return the problem; without `detail`, what the catalogue says of its code. `members` are added."""
     status = STATUS[code]
     body = {
         "type": f"/v1/errors/{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": detail or explained(code, lang),
         **members,
     }
-    return Response(orjson.dumps(body), status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+    spoken = {"Content-Language": lang, "Vary": "Accept-Language"}
+    return Response(orjson.dumps(body), status, media_type=MEDIA_TYPE, headers={**spoken, **(headers or {})})
 
 
-def page(code: str) -> Response:
-    """Return the page that a problem's `type` leads to."""
-    text = meaning(code)
-    if text is None:
-        return problem("not-found", "There is no such error code.")
-    status = f"<p>HTTP status {STATUS[code]}</p>" if code in STATUS else ""
-    return HTMLResponse(
-        f"<!doctype html><html lang='en'><title>{escape(code)}</title><h1>{escape(code)}</h1>"
-        f"<p>{escape(text)}</p>{status}</html>"
-    )
+def explained(code: str, lang: str) -> str:
+    """Return what the catalogue says of a code: what it means and what to do."""
+    return f"{meaning(code, lang)} {remedy(code, lang)}"

@@ -1,16 +1,19 @@
 """Reasons: why a delivery can be refused, each with a code that never changes its meaning.
 
-The text of a reason comes from the contract and from here, never from what was sent.
+The codes stand in `errors.csv`, with what each means and what the sender should do, in three languages. The text of a
+reason comes from there, from the contract, and from where the rule is checked; never from what was sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from schemas.contracts import Family, Field
-from schemas.errors import Reason
+from connectors.error_catalogue import remedy as usual_remedy
+from connectors.texts import Text
+from schemas.contracts import Family, Field, without_nested_null
+from schemas.errors import Listed, Reason
 
 MAX_REASONS = 20
 """Reasons of one delivery that are told; a sender mends these first."""
@@ -18,37 +21,8 @@ MAX_REASONS = 20
 WHOLE = "(event)"
 """The field of a reason that concerns a delivery as a whole."""
 
-CODES: Mapping[str, str] = MappingProxyType(
-    {
-        "not-json": "The bytes are not JSON (RFC 8259): cut off, no UTF-8, nested too deeply, or another format.",
-        "duplicate-field": "An object names the same field twice, so that nobody can say which value is meant.",
-        "too-large": "The event, or the whole request, is larger than the door takes.",
-        "too-many": "The request holds more events than the door takes at once.",
-        "malformed-avro": "The bytes are not one Avro record under the schema that their schema id names.",
-        "trailing-bytes": "Bytes follow the end of the Avro record.",
-        "unknown-schema": "No contract has this schema id.",
-        "wrong-family": "The schema id belongs to another event family than the topic.",
-        "unknown-family": "There is no event family of this name.",
-        "not-entitled": "The convention does not entitle this agency to report events of this family.",
-        "unsupported-media-type": "The gateway reads application/json and application/x-ndjson only.",
-        "missing-field": "A field that the contract requires is absent.",
-        "unknown-field": "A field is not in the contract; nothing is silently ignored.",
-        "wrong-type": "A value is of another JSON type than the contract says.",
-        "bad-format": "A text is not written as the contract says.",
-        "too-short": "A text or list has fewer elements than the contract demands.",
-        "too-long": "A text or list has more elements than the contract allows.",
-        "out-of-range": "A number lies outside the range of the contract.",
-        "not-in-codelist": "A code does not stand in its code list.",
-        "code-not-valid-at-date": "A code stands in its list, but did not hold on the local day of the event.",
-        "op-needs-body": "A CREATE or CORRECT lacks the person, the event or the instant; only a CANCEL may.",
-        "birth-unknown": "Neither the date nor the year of birth is given.",
-        "birth-contradiction": "Date and year of birth contradict each other.",
-        "date-implausible": "A date lies so far in the past or future that it must be an error.",
-        "date-order": "A date lies before another one that must come first.",
-        "door-defect": "The door failed on this event by its own fault; it is counted, and watched for.",
-    }
-)
-"""Every code of a reason, with what it means; `GET /v1/errors/{code}` shows them."""
+FEW = 30
+"""Codes of a list that are told in an answer; a longer list is looked up."""
 
 _OF_PYDANTIC = {
     "missing": "missing-field",
@@ -74,31 +48,20 @@ _WRONG_TYPE = frozenset(
     | {"date_type", "datetime_type", "int_parsing_size", "float_type"}
 )
 
-_KINDS = {
-    "string": "A text (JSON string).",
-    "int": "A whole number (JSON integer).",
-    "long": "A whole number (JSON integer).",
-    "boolean": "true or false.",
-    "date": "A date (JSON string) such as 2018-03-01, ISO 8601.",
-    "timestamp-millis": "An instant (JSON string) with offset such as 2018-03-01T10:15:00+03:00, ISO 8601.",
-    "enum": "One of the words of the contract.",
-    "array": "A list of texts (JSON array).",
-}
-
-_REMEDIES = {
-    "missing-field": "Add it.",
-    "unknown-field": "Leave it out, or look for the right name in the contract.",
-    "wrong-type": "Send the value in this type.",
-    "bad-format": "Write the value so.",
-    "too-short": "Send the full value, or null where the contract allows it.",
-    "too-long": "Shorten it; is it the right field?",
-    "out-of-range": "Check the number and its unit.",
-    "not-in-codelist": "Take a code of the list.",
-    "code-not-valid-at-date": "Take the code that held on that day, or correct the date.",
-    "op-needs-body": "Send the whole event, or op CANCEL to withdraw it.",
-    "date-implausible": "Check year, month and day, and the clock of the sending system.",
-    "date-order": "Check both dates.",
-}
+_KINDS: Mapping[str, Text] = MappingProxyType(
+    {
+        "string": Text.of("A text (JSON string)."),
+        "int": Text.of("A whole number (JSON integer)."),
+        "long": Text.of("A whole number (JSON integer)."),
+        "boolean": Text.of("true or false."),
+        "date": Text.of("A date (JSON string) such as 2018-03-01, ISO 8601."),
+        "timestamp-millis": Text.of(
+            "An instant (JSON string) with offset such as 2018-03-01T10:15:00+03:00, ISO 8601."
+        ),
+        "enum": Text.of("A text (JSON string)."),
+        "array": Text.of("A list of texts (JSON array)."),
+    }
+)
 
 
 def code_of(pydantic_type: str) -> str:
@@ -106,38 +69,79 @@ def code_of(pydantic_type: str) -> str:
     return "wrong-type" if pydantic_type in _WRONG_TYPE else _OF_PYDANTIC.get(pydantic_type, "bad-format")
 
 
-def reason(code: str, field: str, rule: str, remedy: str = "") -> Reason:
-    """Return a reason; without `remedy`, the usual one of the code."""
-    return Reason(code, field, rule, remedy or _REMEDIES[code])
+def reason(
+    code: str, field: str, rule: str, remedy: str = "", listed: Listed | None = None, /, **values: object
+) -> Reason:
+    """Return a reason; without `remedy`, the usual one of the code.
+
+    `rule` and `remedy` are sentences of `rules.csv`, `values` are filled into both. `listed` is the code list that
+    refused, if one did.
+    """
+    what_holds = rule if isinstance(rule, Text) else Text.of(rule, **values)
+    return Reason(code, field, what_holds, Text.of(remedy or usual_remedy(code), **values), listed)
+
+
+def of_list(code: str, field: str, listed: Listed, codes: tuple[str, ...]) -> Reason:
+    """Return the reason why a code list refused a value; `codes` are those that hold on the day it was asked for."""
+    if 0 < len(codes) <= FEW:
+        return reason(
+            code, field, "A code of the list {list}: {words}.", "", listed, list=listed.list, words=_words(codes)
+        )
+    if code == "code-not-valid-at-date":
+        rule = "A code of the list {list} that held on the local day of the event."
+        return reason(code, field, rule, "", listed, list=listed.list)
+    return reason(code, field, "A code of the list {list}.", "", listed, list=listed.list)
 
 
 def of_shape(family: Family, code: str, path: str) -> Reason:
     """Return the reason for a value that departs from the contract's shape; the rule is the contract's own words."""
     field = next((f for f in family.fields if f.path == path.partition("[")[0]), None)
     if code == "unknown-field":
-        return reason(code, path, f"The contract {family.name} has no such field here.")
+        return reason(code, path, "The contract {family} has no such field here.", family=family.name)
     if field is None:
         return reason(code, path, "A JSON object with the fields of the contract.")
-    return reason(code, path, _rule(field, code, "[" in path))
-
-
-def _rule(field: Field, code: str, element: bool) -> str:
-    kind = _KINDS["string" if element else field.type]
-    if code in {"too-long", "too-short"}:
-        unit = "elements" if field.type == "array" else "characters"
-        limits = [("at least", field.min_length), ("at most", field.max_length)]
-        return " ".join([kind, *(f"It has {word} {n} {unit}." for word, n in limits if n is not None)])
-    if code == "out-of-range":
-        limits = [("at least", field.minimum), ("at most", field.maximum)]
-        return " ".join([kind, *(f"It is {word} {n}." for word, n in limits if n is not None)])
-    if code == "bad-format" and field.pattern and field.type == "string":
-        return f"{kind} It matches {field.pattern}"
-    if code == "not-in-codelist":
-        return f"{kind} {field.doc}"
-    return f"{kind} {field.doc}" if code == "missing-field" else kind
+    return reason(code, path, Text.joined(_rule(family, field, code, "[" in path)))
 
 
 def told(reasons: Any) -> tuple[Reason, ...]:
     """Return the reasons as they are told: one for each code and field, in order, at most `MAX_REASONS`."""
     distinct = {(each.code, each.field): each for each in reasons}
     return tuple(distinct.values())[:MAX_REASONS]
+
+
+def _rule(family: Family, field: Field, code: str, element: bool) -> Iterator[Text]:
+    yield _KINDS["string" if element else field.type]
+    if code in {"too-long", "too-short"}:
+        yield from _length(field)
+    elif code == "out-of-range":
+        if field.minimum is not None:
+            yield Text.of("It is at least {n}.", n=field.minimum)
+        if field.maximum is not None:
+            yield Text.of("It is at most {n}.", n=field.maximum)
+    elif code == "bad-format" and field.pattern and field.type == "string":
+        yield Text.of("It matches {pattern}", pattern=field.pattern)
+    elif field.type == "enum":
+        yield Text.of("One of: {words}.", words=_words(_symbols(family.avsc, field.path.split("."))))
+    if code == "missing-field" and field.doc:
+        yield Text.of(field.doc)
+
+
+def _length(field: Field) -> Iterator[Text]:
+    if field.type == "array":
+        least, most = "It has at least {n} elements.", "It has at most {n} elements."
+    else:
+        least, most = "It has at least {n} characters.", "It has at most {n} characters."
+    if field.min_length is not None:
+        yield Text.of(least, n=field.min_length)
+    if field.max_length is not None:
+        yield Text.of(most, n=field.max_length)
+
+
+def _symbols(record: Any, path: list[str]) -> tuple[str, ...]:
+    """Return the words of an enum of the contract."""
+    kind = next(without_nested_null(each["type"])[0] for each in record["fields"] if each["name"] == path[0])
+    return tuple(kind["symbols"]) if len(path) == 1 else _symbols(kind, path[1:])
+
+
+def _words(codes: tuple[str, ...]) -> str:
+    return ", ".join(codes)

@@ -80,11 +80,11 @@ def _dates(plan: Plan, parts: Parts) -> Iterator[Reason]:
 def _birth(person: Values, day: int | None) -> list[Reason]:
     born, year = person["birth_date"], person["birth_year"]
     if born is None and year is None:
-        return [reason("birth-unknown", _BIRTH, "birth_date or birth_year is given.", "Send the year at least.")]
+        return [reason("birth-unknown", _BIRTH, "birth_date or birth_year is given.")]
     if born is None:
         born = date(year, 1, 1) if type(year) is int and 1 <= year <= 9999 else None
     elif year is not None and born.year != year:
-        return [reason("birth-contradiction", _BIRTH, "birth_year is the year of birth_date.", "Correct one of them.")]
+        return [reason("birth-contradiction", _BIRTH, "birth_year is the year of birth_date.")]
     if born is None or day is None:
         return []
     age = day + EPOCH - born.toordinal()
@@ -102,7 +102,7 @@ def _orders(plan: Plan, parts: Parts) -> Iterator[Reason]:
             continue
         this, that = values[place.name], earlier[first.name]
         if this is not None and that is not None and this < that:
-            yield reason("date-order", place.field.path, f"Not before {first.field.path}.")
+            yield reason("date-order", place.field.path, "Not before {field}.", field=first.field.path)
 
 
 def _codes(plan: Plan, parts: Parts, day: int | None) -> list[Reason]:
@@ -126,5 +126,6 @@ def _off_list(plan: Plan, check: Check, code: str | int, element: str) -> Reason
     path = f"{check.place.field.path}{element}"
     name = check.place.field.codelist
     if code in plan.validity.ever[check.listed]:
-        return reason("code-not-valid-at-date", path, f"A code of {name} that held on the local day of the event.")
-    return reason("not-in-codelist", path, f"A code of the list {name}.")
+        rule = "A code of the list {list} that held on the local day of the event."
+        return reason("code-not-valid-at-date", path, rule, list=name)
+    return reason("not-in-codelist", path, "A code of the list {list}.", list=name)

@@ -26,18 +26,19 @@ def parse(payload: bytes, max_bytes: int = MAX_EVENT_BYTES) -> dict[str, Any]:
     if type(parsed) is not dict:
         raise Refused((reason("wrong-type", WHOLE, "An event is a JSON object.", "Send header, person and event."),))
     if doubtful and _has_duplicates(payload):
-        raise Refused((reason("duplicate-field", WHOLE, "A name stands once in an object.", "Send it once."),))
+        raise Refused((reason("duplicate-field", WHOLE, "A name stands once in an object."),))
     return parsed
 
 
 def too_large(max_bytes: int) -> Reason:
     """Return the reason for an event beyond the limit."""
-    return reason("too-large", WHOLE, f"An event has at most {max_bytes} bytes.", "Leave out what the contract lacks.")
+    rule, remedy = "An event has at most {n} bytes.", "Leave out what the contract lacks."
+    return reason("too-large", WHOLE, rule, remedy, n=max_bytes)
 
 
 def not_json() -> Reason:
     """Return the reason for bytes that are not JSON."""
-    return reason("not-json", WHOLE, "An event is one JSON object in UTF-8 (RFC 8259).", "Check how it is written.")
+    return reason("not-json", WHOLE, "An event is one JSON object in UTF-8 (RFC 8259).")
 
 
 def _texts(value: Any) -> int:

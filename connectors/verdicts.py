@@ -86,8 +86,8 @@ def answer(admission: Admission, arrival: Arrival, event: Values | Refused) -> A
         raise
     except Exception as defect:  # ours; the sender is told so, the delivery is counted, the others go on
         _log.error("An event met a defect of the door", error=type(defect).__name__, at=_place(defect))
-        rule, remedy = "The door failed on this event by its own fault.", "Report the delivery id; send it again later."
-        return refused(admission, arrival, (reason("door-defect", WHOLE, rule, remedy),), event)
+        ours = reason("door-defect", WHOLE, "The door failed on this event by its own fault.")
+        return refused(admission, arrival, (ours,), event)
     header = event["header"]
     receipt = keys.receipt(entry.header.record, entry.header.revision, entry.header.digest)
     verdict = Verdict("accepted", header["record_no"], header["revision"], receipt, delivery.hex(), (), source)

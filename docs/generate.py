@@ -11,7 +11,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from connectors import problems, reasons
+from connectors.error_catalogue import catalogue, meaning, remedy
+from connectors.problems import STATUS
 from docs import crash_points, reference
 from ops import cli, dashboard, settings
 
@@ -61,15 +62,33 @@ def errors_page() -> str:
         "The sender must change something and send again. Each reason names the code, the field, the rule and the",
         "remedy, never the value.",
         "",
-        "| code | meaning |",
-        "|---|---|",
-        *(f"| `{code}` | {problems.meaning(code)} |" for code in sorted({*reasons.CODES, *problems.STATUS})),
+        "This part in Russian: [errors.ru.md](errors.ru.md), in Belarusian: [errors.be.md](errors.be.md).",
+        "",
+        *_catalogue("en"),
     ]
     found = sorted(set(raised()))
-    for kind, (title, meaning) in CLASSES.items():
-        lines += ["", f"## {title}", "", meaning, "", "| code | what is said | by |", "|---|---|---|"]
+    for kind, (title, what) in CLASSES.items():
+        lines += ["", f"## {title}", "", what, "", "| code | what is said | by |", "|---|---|---|"]
         lines += [f"| `{code}` | {said} | `{module}` |" for each, code, said, module in found if each == kind]
     return "\n".join(lines) + "\n"
+
+
+def errors_page_in(lang: str) -> str:
+    """Return docs/errors.ru.md or docs/errors.be.md: what the doors refuse, for those who send."""
+    title = {"ru": "Ошибки: что не принимается и что делать", "be": "Памылкі: што не прымаецца і што рабіць"}[lang]
+    return "\n".join([f"# {title}", "", *_catalogue(lang)]) + "\n"
+
+
+def _catalogue(lang: str) -> list[str]:
+    heads = {
+        "en": "| code | meaning | what to do | HTTP |",
+        "ru": "| код | значение | что делать | HTTP |",
+        "be": "| код | значэнне | што рабіць | HTTP |",
+    }
+    rows = [
+        f"| `{code}` | {meaning(code, lang)} | {remedy(code, lang)} | {STATUS.get(code, '')} |" for code in catalogue()
+    ]
+    return [heads[lang], "|---|---|---|---|", *rows]
 
 
 def commands_page() -> str:
@@ -116,6 +135,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/commands.md": commands_page,
     "docs/errors.md": errors_page,
+    "docs/errors.ru.md": lambda: errors_page_in("ru"),
+    "docs/errors.be.md": lambda: errors_page_in("be"),
     "docs/crash-points.md": crash_points_page,
     "docs/events.md": reference.events_page,
     "docs/tables.md": reference.tables_page,
@@ -167,7 +188,7 @@ def _coded(name: str, arguments: Sequence[ast.expr], names: Mapping[str, ast.exp
         yield name, _text(arguments[0], names), _text(arguments[1], names)
     elif name in _SAID and len(arguments) > _SAID[name]:
         codes = [each.value for each in arguments[:2] if isinstance(each, ast.Constant) and isinstance(each.value, str)]
-        if codes and codes[0] not in {*reasons.CODES, *problems.STATUS}:
+        if codes and codes[0] not in catalogue():
             yield "refused", codes[0], _text(arguments[_SAID[name]], names)
 
 

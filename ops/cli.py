@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ops import cli_agency as agencies
 from ops import cli_generation as generation
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
@@ -47,6 +48,7 @@ topics = App(name="topics", help="The Kafka topics, kept as data.", group=SYSTEM
 config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
 for _part in (broker, topics, config, generation.app):
     app.command(_part)
+app.command(agencies.app)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

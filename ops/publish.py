@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import orjson
 import stamina
 from rich.console import Console
@@ -60,9 +62,9 @@ async def publish(
     convention = load(settings.convention)
     _check(convention, family, agency)
     if via == "http":
-        host, port = settings.address("gateway")
-        target = Target(f"http://{host}:{port}", family, secrets.api_key(settings.secrets, agency))
-        return await publish_http(lines, target, advance=advance)
+        target = Target(settings.gateway_url, family, secrets.api_key(settings.secrets, agency))
+        http = httpx.AsyncClient(timeout=60, verify=_trusting(settings))
+        return await publish_http(lines, target, client=http, advance=advance)
     topics = Topics.of(settings.generation, convention)
     road = Road(
         kafka=access(settings, agency=agency),
@@ -71,6 +73,16 @@ async def publish(
         family=FAMILIES[family],
     )
     return await publish_kafka(lines, road, advance=advance)
+
+
+def _trusting(settings: Settings) -> ssl.SSLContext | bool:
+    """Return what makes sure that it is our gateway: its certificate is the very one that the settings name."""
+    if not settings.gateway.certificate:
+        return True
+    context = ssl.create_default_context(cafile=settings.gateway.certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False  # it may bear the name by which agencies know it
+    return context
 
 
 def events(files: Iterable[Path]) -> Iterator[bytes]:

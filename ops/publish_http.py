@@ -57,7 +57,7 @@ async def publish_http(
 
     Requests that were not answered, or answered "later", are sent again under the same Idempotency-Key, so they count
     once; after `patience_secs` Unavailable is raised. Misconfigured: the key, the agency's rights or the address are
-    wrong. `advance` is told the number of events answered each time; `client` is for tests.
+    wrong. `advance` is told the number of events answered each time; `client` is closed at the end.
     """
     tally = Tally()
     run = secrets.token_hex(8)

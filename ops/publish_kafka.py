@@ -47,9 +47,7 @@ async def publish_kafka(
     when Kafka does not answer, or when no verdict comes for `patience_secs` though some are missing. `advance` is told
     the number of verdicts each time.
     """
-    producer = AIOKafkaProducer(
-        **road.kafka.options(), acks="all", enable_idempotence=True, max_batch_size=MAX_BYTES
-    )
+    producer = AIOKafkaProducer(**road.kafka.options(), acks="all", enable_idempotence=True, max_batch_size=MAX_BYTES)
     consumer = AIOKafkaConsumer(**road.kafka.options())
     try:
         async with producer, consumer:

@@ -3,51 +3,33 @@
 `link-<n>.key` is the key of level n: the first makes link keys, each further one is put over what the one before made
 (law L8); `link-level` says up to which one the doors go. `digest.key` makes content digests and never changes. `kek/`
 and `body-keys/` seal bodies (`connectors.body_keys`).
-`agencies.json` holds SHA-256 of every agency's API keys. The keys themselves lie in `api-keys/<agency>.key` for the
-local programs that publish in an agency's name; remove those files where real agencies hold them. An API key is 32
-random bytes, so a plain hash of it cannot be guessed.
+`agencies.json` and `api-keys/` are about the agencies' API keys (`ops.api_keys`).
 """
 
 from __future__ import annotations
 
-import json
-import secrets as chance
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from collections.abc import Iterable
 from pathlib import Path
 
 from connectors import key_files
 from connectors.body_keys import BodyKeys
+from ops.api_keys import ApiKeys
 from schemas.errors import Misconfigured
 from schemas.keys import Secrets
 from schemas.lifting import Lift
 
-_HASHES = "agencies.json"
 _LEVEL = "link-level"
 
 
 def make(directory: Path, agencies: Iterable[str]) -> list[Path]:
     """Make what is missing for these agencies and return the files made; keys that are there stay as they are."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (directory / "api-keys").mkdir(mode=0o700, exist_ok=True)
     missing = [directory / "digest.key"]
     if not any(directory.glob("link-*.key")):  # a new first one under old further ones would link nothing
         missing.insert(0, _link_file(directory, 1))
     made = [path for path in missing if key_files.write_once(path, key_files.new_key())]
     made += BodyKeys(directory).make()
-    hashes = _read_hashes(directory)
-    for agency in agencies:
-        path = directory / "api-keys" / f"{agency}.key"
-        if agency in hashes and not path.exists():
-            continue  # the agency holds its key itself
-        if key_files.write_once(path, chance.token_urlsafe(32)):
-            made.append(path)
-        known = hashes.setdefault(agency, [])
-        digest = sha256(api_key(directory, agency).encode()).hexdigest()
-        if digest not in known:
-            known.append(digest)
-    key_files.replace(directory / _HASHES, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
-    return made
+    return made + ApiKeys(directory).make(agencies)
 
 
 def load(directory: Path) -> Secrets:
@@ -88,28 +70,10 @@ def make_link_key(directory: Path, number: int) -> Path | None:
     return path if key_files.write_once(path, key_files.new_key()) else None
 
 
-def agencies(directory: Path) -> Mapping[str, str]:
-    """Return SHA-256 of every API key, as hexadecimal digits -> agency; raises Misconfigured."""
-    if not (directory / _HASHES).exists():
-        raise key_files.missing(directory / _HASHES)
-    return {digest: agency for agency, known in _read_hashes(directory).items() for digest in known}
-
-
 def api_key(directory: Path, agency: str) -> str:
     """Return the API key of an agency whose key is kept here; raises Misconfigured."""
-    return key_files.read(directory / "api-keys" / f"{agency}.key").strip()
+    return ApiKeys(directory).of(agency)
 
 
 def _link_file(directory: Path, number: int) -> Path:
     return directory / f"link-{number}.key"
-
-
-def _read_hashes(directory: Path) -> dict[str, list[str]]:
-    path = directory / _HASHES
-    if not path.exists():
-        return {}
-    try:
-        hashes: dict[str, list[str]] = json.loads(key_files.read(path))
-    except ValueError:
-        raise Misconfigured("bad-secret", f"{path} is not JSON. Restore it.") from None
-    return hashes

@@ -35,8 +35,8 @@ PROCESSES = processes.PROCESSES
 
 _PASSWORD = re.compile(r"(://[^:/@]+:)[^@]+@")
 _HIDDEN = r"\1***@"
-_METRICS = tuple(name for name in PROCESSES if name not in {"registry", "gateway", "feed"})
-"""The processes that have no section, hence no port, of their own."""
+_METRICS = tuple(name for name in PROCESSES if name not in {"registry", "feed"})
+"""The processes that answer /health and /metrics on a port beside their own or without one of their own."""
 
 
 def user_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -105,6 +105,20 @@ class Gateway(_Section):
 
     host: str = Field("127.0.0.1", description="Address on which the gateway listens.")
     port: int = Field(8080, ge=1, le=65535, description="Port on which the gateway listens.")
+    certificate: str = Field("", description="PEM file of the gateway's certificate and those above it; empty: no TLS.")
+    key: str = Field("", description="PEM file of its key; empty: it is in the certificate's.")
+    client_ca: str = Field("", description="PEM file of the CA of client certificates; empty: none is asked for.")
+    clients: str = Field(
+        "",
+        description="Whose a client certificate is: `<name in it>=<agency>,…`; a DNS name, a URI, or the common name.",
+    )
+    certificates_only: bool = Field(False, description="Whether nobody gets in without a client certificate.")
+    events_per_sec: float = Field(20_000, gt=0, description="Events that one agency may bring in a second, lastingly.")
+    burst: int = Field(100_000, ge=1, description="Events that it may bring at once after a pause.")
+    requests: int = Field(16, ge=1, description="Requests that it may have under way at the same time.")
+    quotas: str = Field(
+        "", description="Agencies with a quota of their own: `<agency>=<events a second>/<burst>/<requests>,…`"
+    )
 
 
 class Registry(_Section):
@@ -139,7 +153,7 @@ class Checkpoints(_Section):
 
 
 class Metrics(_Section):
-    """Metrics, health and questions of the processes without a server of their own."""
+    """Metrics, health and questions of the processes that do not answer them where everybody asks."""
 
     host: str = Field("127.0.0.1", description="Address on which they listen.")
     base_port: int = Field(
@@ -234,8 +248,14 @@ class Settings(BaseSettings):
         """Return host and port where a process of `PROCESSES` answers /health and /metrics."""
         if process in _METRICS:
             return self.metrics.host, self.metrics.base_port + _METRICS.index(process)
-        section = cast("Gateway | Registry | Feed", getattr(self, process))
+        section = cast("Registry | Feed", getattr(self, process))
         return section.host, section.port
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the gateway takes events, such as http://127.0.0.1:8080."""
+        own = self.gateway
+        return f"{'https' if own.certificate else 'http'}://{own.host}:{own.port}"
 
     def environment(self) -> dict[str, str]:
         """Return every setting as an environment variable."""

@@ -108,7 +108,7 @@ def _process(name: str, settings: Settings) -> Row:
     port = known.get("port", port)
     error = last_error(settings.home / "logs" / f"{name}.log")
     restarts = known.get("restarts", 0)
-    where = f"http://{host}:{port}"
+    where = settings.gateway_url if name == "gateway" else f"http://{host}:{port}"
     if pid is None:
         state = known.get("state", "down")
         return Row(name, "down" if state == "up" else state, None, restarts, where, error=error)

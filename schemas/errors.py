@@ -14,17 +14,27 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The code list that refused a value: its name, which edition of it, and the day for which it was asked."""
+
+    list: str
+    version: str  # 12 hexadecimal digits, others as soon as another code holds on any day
+    day: str | None  # ISO 8601; None: the day of the happening is not known, and the code stands in it on no day
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """Why one value of a delivery was refused; never contains the value itself.
 
     `code` is stable and documented, `field` a path such as `event.checkpoint`, `rule` says what
-    must hold, `remedy` what the sender should do.
+    must hold, `remedy` what the sender should do, `listed` which code list refused, if one did.
     """
 
     code: str
     field: str
     rule: str
     remedy: str
+    listed: Listed | None = None
 
 
 class MigexError(Exception):

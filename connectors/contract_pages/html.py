@@ -17,8 +17,10 @@ from schemas.codelists import CodeList
 from schemas.contracts import Family
 from streams.topics import Topics
 
-_STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
+STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+"""The style of our pages for people."""
+
+_STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
@@ -95,7 +97,7 @@ def _page(title: str, body: str, telling: Telling, link: Link, formats: str) -> 
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <a class="skip" href="#content">{escape(telling.word("skip"))}</a>

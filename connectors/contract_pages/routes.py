@@ -18,8 +18,8 @@ from starlette.responses import RedirectResponse, Response
 
 from connectors.contract_pages import html
 from connectors.contract_pages.json_forms import code_lists, entry, json_schema
-from connectors.contract_pages.negotiation import preferred
 from connectors.contract_pages.telling import Telling
+from connectors.negotiation import preferred
 from connectors.problems import problem
 from schemas.codelists import CodeLists
 from schemas.contracts import CONTRACTS, FAMILIES, Family

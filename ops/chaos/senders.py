@@ -46,7 +46,7 @@ class Senders:
         self, settings: Settings, convention: Convention, ledger: Ledger, kafka: Kafka, chance: Random
     ) -> None:
         """`kafka` is the agencies' own way to Kafka; the rest of the run is in `settings`."""
-        self._url = "http://{}:{}".format(*settings.address("gateway"))
+        self._url = settings.gateway_url
         self._keys = {code: secrets.api_key(settings.secrets, code) for code in convention.agencies}
         self._families = {code: frozenset(agency.families) for code, agency in convention.agencies.items()}
         self._topics = Topics.of(settings.generation, convention)

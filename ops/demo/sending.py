@@ -96,13 +96,12 @@ class Sending:
 
     async def _unentitled(self, lane: Lane, events: Iterable[bytes]) -> Tally:
         """Send events one by one that the agency has no right to send: a batch of them would count as one delivery."""
-        host, port = self._settings.address("gateway")
         headers = {
             "X-API-Key": secrets.api_key(self._settings.secrets, lane.agency),
             "Content-Type": "application/json",
         }
         tally = Tally()
-        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=headers, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=self._settings.gateway_url, headers=headers, timeout=60) as http:
             for event in events:
                 tally.told(await _ask(http, f"/v1/events/{lane.family}", event.strip()))
                 self._advance(1)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from connectors import confluent
 from connectors.admission import Admission, Entry
-from connectors.reasons import CODES, MAX_REASONS
+from connectors.error_catalogue import catalogue
+from connectors.reasons import MAX_REASONS
 from schemas import core as cores
 from schemas.contracts import FAMILIES
 from schemas.core import DOCUMENT, NAME, PERSONAL_NO, link_keys
@@ -41,7 +42,7 @@ def admit(door: Admission, payload: bytes | dict[str, Any], family: str = CROSSI
 def refusals(door: Admission, payload: bytes | dict[str, Any], family: str = CROSSING) -> list[tuple[str, str]]:
     with pytest.raises(Refused) as refused:
         admit(door, payload, family)
-    assert all(each.rule and each.remedy and each.code in CODES for each in refused.value.reasons)
+    assert all(each.rule and each.remedy and each.code in catalogue() for each in refused.value.reasons)
     return [(each.code, each.field) for each in refused.value.reasons]
 
 

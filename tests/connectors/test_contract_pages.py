@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from jsonschema_rs import Draft202012Validator, meta
 
 from connectors.contract_pages import ContractPages
-from connectors.contract_pages.negotiation import preferred
 from connectors.contract_pages.routes import FORMS
+from connectors.negotiation import preferred
 from schemas import conventions
 from schemas.codelists import CodeLists
 from schemas.contracts import CONTRACTS, DIRECTORY, FAMILIES, Family

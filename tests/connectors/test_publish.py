@@ -14,6 +14,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from connectors.callers import Callers
 from connectors.gateway import Edges, Limits, create_app
 from connectors.inbox import MemoryInbox
 from ops import publish
@@ -47,10 +48,10 @@ class Gateway:
         self.inbox = MemoryInbox()
         self.faults = iter(faults)
         metrics = CollectorRegistry()
-        hashes = {sha256(b"key").hexdigest(): "gpk"}
+        callers = Callers(lambda: {sha256(b"key").hexdigest(): "gpk"})
         telemetry = DoorTelemetry(metrics, "http", ["gpk"])
         self.app = create_app(
-            Edges(ADMISSION, self.inbox, hashes, telemetry, metrics, Limits(**limits), lambda: NOW / 1000)
+            Edges(ADMISSION, self.inbox, callers, telemetry, limits=Limits(**limits), now=lambda: NOW / 1000)
         )
 
     def client(self) -> httpx.AsyncClient:

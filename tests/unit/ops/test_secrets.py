@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops import secrets
+from ops.api_keys import InForce
 from schemas.errors import Misconfigured
 
 
@@ -34,11 +35,11 @@ def test_only_the_owner_can_read(tmp_path: Path) -> None:
 def test_api_keys_are_known_by_their_hash_alone(tmp_path: Path) -> None:
     secrets.make(tmp_path, ["gpk", "mvd"])
     key = secrets.api_key(tmp_path, "gpk")
-    assert secrets.agencies(tmp_path)[sha256(key.encode()).hexdigest()] == "gpk"
+    assert InForce(tmp_path)()[sha256(key.encode()).hexdigest()] == "gpk"
     assert key not in (tmp_path / "agencies.json").read_text()
     (tmp_path / "api-keys" / "gpk.key").unlink()  # handed over to the agency
     assert secrets.make(tmp_path, ["gpk", "mvd"]) == []
-    assert len(secrets.agencies(tmp_path)) == 2
+    assert len(InForce(tmp_path)()) == 2
 
 
 def test_a_further_link_key_counts_when_its_level_is_said(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_faulty_file_stops_the_start_and_is_named(tmp_path: Path, name: str, f
         path.chmod(0o644)
     else:
         path.write_text("{zz")
-    read = secrets.agencies if name == "agencies.json" else secrets.load
+    read = InForce if name == "agencies.json" else secrets.load
     with pytest.raises(Misconfigured, match=name) as error:
         read(tmp_path)
     assert error.value.code == code

@@ -1,0 +1,106 @@
+"""Unpacking: gzip, zstd, deflate and Snappy under a cap on what comes out, so that a small bomb stays small."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import cramjam
+from backports import zstd
+
+MAX_MEMBERS = 1000
+"""Members of gzip, or frames of zstd, in one body; each costs time, and an empty one brings nothing."""
+
+WINDOW_LOG = 23
+"""A zstd frame that wants a larger window than 8 MiB is refused (RFC 9659, section 3)."""
+
+_RAW_DEFLATE, _GZIP = -15, 31  # zlib's `wbits`
+
+
+class TooMuch(Exception):
+    """More comes out than there is room for."""
+
+
+class NotPackedSo(Exception):
+    """The bytes are not what they are said to be, or are not whole."""
+
+
+class _Stream(Protocol):
+    """One member or frame being unpacked."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+_STREAMS: Mapping[str, Callable[[], _Stream]] = MappingProxyType(
+    {
+        "gzip": lambda: zlib.decompressobj(_GZIP),
+        "deflate": lambda: zlib.decompressobj(_RAW_DEFLATE),
+        "zstd": lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG}),
+    }
+)
+
+
+class Unpacking:
+    """The bytes of one body, unpacked as they come."""
+
+    def __init__(self, codec: str, max_bytes: int) -> None:
+        """`codec` is gzip, zstd, deflate (without zlib's frame), or empty: nothing is packed."""
+        self._make = _STREAMS.get(codec)
+        self._stream = None if self._make is None else self._make()
+        self._max_bytes = max_bytes
+        self._members = 1
+        self._taken = 0
+        self._out = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Take further bytes; raises TooMuch and NotPackedSo."""
+        self._taken += len(chunk)
+        if self._taken > self._max_bytes:
+            raise TooMuch
+        if self._make is None or self._stream is None:
+            self._out += chunk
+            return
+        while chunk:
+            if self._stream.eof:
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise NotPackedSo
+                self._stream = self._make()
+            # with room for one byte more than allowed, whatever is left over means too much
+            try:
+                out = self._stream.decompress(chunk, self._max_bytes - len(self._out) + 1)
+            except (zlib.error, zstd.ZstdError):
+                raise NotPackedSo from None
+            self._out += out
+            if len(self._out) > self._max_bytes:
+                raise TooMuch
+            chunk = self._stream.unused_data if self._stream.eof else b""
+
+    def done(self) -> bytes:
+        """Return all that came out; raises NotPackedSo when the end is missing."""
+        if self._stream is not None and not self._stream.eof:
+            raise NotPackedSo
+        return bytes(self._out)
+
+
+def unpacked(codec: str, packed: bytes, max_bytes: int) -> bytes:
+    """Return what the bytes unpack to; raises TooMuch and NotPackedSo."""
+    unpacking = Unpacking(codec, max_bytes)
+    unpacking.add(packed)
+    return unpacking.done()
+
+
+def of_snappy(packed: bytes, max_bytes: int) -> bytes:
+    """Return what a Snappy block unpacks to, which says its size itself; raises TooMuch and NotPackedSo."""
+    try:
+        if cramjam.snappy.decompress_raw_len(packed) > max_bytes:
+            raise TooMuch
+        return bytes(cramjam.snappy.decompress_raw(packed))
+    except cramjam.DecompressionError:
+        raise NotPackedSo from None
