@@ -57,9 +57,9 @@ class Generations:
     def standing(self, number: int) -> Standing:
         """Return how far a generation is."""
         with opening.errors_translated(), self._reading.begin() as connection:
-            query = select(func.max(CUT.c.tick), func.count()).where(CUT.c.generation == number)
-            newest, cuts = connection.execute(query).one()
-            return Standing(newest or 0, cuts)
+            query = select(func.min(CUT.c.tick), func.max(CUT.c.tick)).where(CUT.c.generation == number)
+            oldest, newest = connection.execute(query).one()
+            return Standing(oldest or 0, newest or 0)
 
     def common_cut(self, one: int, other: int, at: int | None = None) -> int | None:
         """Return the newest cut that both have closed, not after `at`; None: there is none."""

@@ -32,6 +32,7 @@ class Manifest(msgspec.Struct, frozen=True):
     convention: str  # SHA-256 over the convention's counting part
     codelists: str  # SHA-256 over the code lists
     speaks_from: int = 0  # conflicts before this tick were told by the generation before
+    every_from: int = 0  # before this tick only some close a cut, see streams.thinning
     previous: int = 0  # the generation that was current when it began; 0: none
     convention_file: str = ""  # where that convention lay when it began
 
@@ -63,7 +64,7 @@ class Act(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How far a generation is: its newest cut (seconds since 1970; 0: none) and how many it has."""
+    """How far a generation is: its oldest and its newest cut (seconds since 1970; 0: none)."""
 
+    oldest: int
     newest: int
-    cuts: int

@@ -35,7 +35,8 @@ def begin(at: Site, number: int | None = None) -> int:
     One that is being built, or is ready, is gone on with. Raises Refused when the number was used otherwise.
     """
     current = at.current()
-    own = manifest(at.settings, speaks_from=at.generations.standing(current).newest, previous=current)
+    newest = at.generations.standing(current).newest
+    own = manifest(at.settings, speaks_from=newest, every_from=newest, previous=current)
     found = None if number is None else at.generations.find(number)
     if number is None or found is None:
         return begin_as(at, own, number)
@@ -61,7 +62,7 @@ def build(at: Site, number: int, console: Console, *, until: int, stay: bool = F
     when they are to `stay`, when the generation is dropped. Raises Unavailable when one of them was given up.
     """
     with _workers(at, number) as look:
-        with _bar(at, number, console) as show:
+        with _bar(at, number, until, console) as show:
             while (standing := at.generations.standing(number)).newest < until:
                 look()
                 show(standing)
@@ -118,18 +119,18 @@ def _require_alive(at: Site, number: int) -> None:
 
 
 @contextmanager
-def _bar(at: Site, number: int, console: Console) -> Iterator[Callable[[Standing], None]]:
-    """Show how many of the current generation's cuts this one has, and yield what moves the bar."""
+def _bar(at: Site, number: int, until: int, console: Console) -> Iterator[Callable[[Standing], None]]:
+    """Show how much of the time between the current generation's first cut and `until` it has, and yield the mover."""
     columns = (
         TextColumn("generation {task.fields[number]}"), BarColumn(), TaskProgressColumn(),
         TextColumn("cut {task.fields[cut]}"), TimeElapsedColumn(),
     )  # fmt: skip
+    begin = at.generations.standing(at.current()).oldest
     with Progress(*columns, console=console) as progress:
-        total = at.generations.standing(at.current()).cuts
-        task = progress.add_task("", total=total, number=number, cut="-")
+        task = progress.add_task("", total=max(until - begin, 1), number=number, cut="-")
 
         def show(standing: Standing) -> None:
-            done = min(standing.cuts, total)
+            done = min(max(standing.newest - begin, 0), until - begin)
             progress.update(task, completed=done, cut=iso(standing.newest) if standing.newest else "-")
 
         yield show

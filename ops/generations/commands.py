@@ -97,7 +97,8 @@ def prove(at: Site, number: int, console: Console) -> int:
     found = at.generation(number)
     _require_same_rules(at, found)
     until = at.generations.standing(number).newest
-    scratch = building.begin_as(at, manifest(at.settings, speaks_from=SILENT, previous=number))
+    rules = manifest(at.settings, speaks_from=SILENT, every_from=until, previous=number)
+    scratch = building.begin_as(at, rules)
     building.build(at, scratch, console, until=until)
     common = _common(at, number, scratch, until)
     one, other = (digest(at.store.at(each), common) for each in (number, scratch))

@@ -11,7 +11,7 @@ from schemas.conventions import load
 from streams.fold import VERSION
 
 
-def manifest(settings: Settings, *, speaks_from: int = 0, previous: int = 0) -> Manifest:
+def manifest(settings: Settings, *, speaks_from: int = 0, every_from: int = 0, previous: int = 0) -> Manifest:
     """Return the manifest of a generation that begins now with this program and these settings."""
     convention = load(settings.convention)
     return Manifest(
@@ -19,6 +19,7 @@ def manifest(settings: Settings, *, speaks_from: int = 0, previous: int = 0) -> 
         convention=convention.counting_digest(),
         codelists=CodeLists.load(*convention.codelist_directories).digest().hex(),
         speaks_from=speaks_from,
+        every_from=every_from,
         previous=previous,
         convention_file=str(settings.convention),
     )

@@ -38,6 +38,7 @@ from streams.partition import Partition
 from streams.reconcile.fold import Reconcile
 from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
+from streams.thinning import Thinned
 from streams.topics import Topics, partition
 from streams.worker import Worker
 from streams.workplace import Assignment, Workplace
@@ -138,9 +139,10 @@ class _Office:
             )
         return place
 
-    def _deduplicate(self, number: int) -> Deduplicate:
+    def _deduplicate(self, number: int) -> Fold:
         codes = {agency.id: code for code, agency in self._convention.agencies.items()}
-        return Deduplicate(number, self._topics.partitions("log"), codes, self._generation.manifest.speaks_from)
+        begun = self._generation.manifest
+        return Thinned(Deduplicate(number, self._topics.partitions("log"), codes, begun.speaks_from), begun.every_from)
 
     def _reconcile(self, number: int) -> Reconcile:
         return Reconcile(number, self._topics.partitions("inbox"), self._rules)

@@ -68,7 +68,9 @@ class System:
         """Wait until a generation has counted the whole inbox, and compare every cut with the folds in memory."""
         agents = self.agents
         agents.settings = self.settings.model_copy(update={"generation": number})
-        asyncio.run(compare(agents, self.inbox))
+        with site(self.settings) as at:
+            begun = at.generations.find(number)
+        asyncio.run(compare(agents, self.inbox, since=begun.manifest.every_from if begun else 0))
 
     def pids(self) -> dict[str, int]:
         runs = {path.stem: read_json(path) for path in self.settings.home.glob("run/*.g*.json")}

@@ -19,6 +19,7 @@ from streams.fold import CellChange, CutClosed, Effect, Message, Send
 from streams.memory import Memory
 from streams.reconcile.fold import Reconcile
 from streams.replay import Station
+from streams.thinning import Thinned
 from tests.laws.records import rules
 
 _MOST = 6  # messages of one step
@@ -85,15 +86,17 @@ class Build:
         log: int,
         chance: random.Random,
         reader: Reader | None = None,
+        every_from: int = 0,
     ) -> None:
-        """`inbox` gives for each partition what it holds from an offset on."""
+        """`inbox` gives for each partition what it holds from an offset on; `every_from` as in `streams.thinning`."""
         agencies = {agency.id: code for code, agency in rules().convention.agencies.items()}
         self.closed: list[CutClosed] = []
         self.zombies = 0
         self.restores = 0
         self._chance = chance
         self._topics: dict[str, list[list[bytes]]] = {"log": [[] for _ in range(log)], "partials": [[]]}
-        self._owners = [Owner(Station(Deduplicate(i, log, agencies), i), source) for i, source in enumerate(inbox)]
+        folds = [Thinned(Deduplicate(i, log, agencies), every_from) for i in range(len(inbox))]
+        self._owners = [Owner(Station(folds[i], i), source) for i, source in enumerate(inbox)]
         self._owners += [
             Owner(Station(Reconcile(j, len(inbox), rules()), j), values_from(self._topics["log"][j]))
             for j in range(log)
