@@ -1,141 +1,155 @@
 """Subjects: under which name of the schema registry each contract is found.
 
 A subject is a Kafka topic with `-value` behind it (Confluent's TopicNameStrategy); every agency that may report a
-family has one for it. The versions and ids are those of `schemas/avro/ids.csv`.
+family has one for it. The versions and ids are those of `schemas/avro/ids.csv`. With a sandbox, clients may add their
+own subjects and versions behind them.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import avro.schema
-
+from connectors.registry_errors import (
+    INCOMPATIBLE,
+    INVALID_VERSION,
+    NO_SCHEMA,
+    NO_SUBJECT,
+    NO_VERSION,
+    NOT_PERMITTED,
+    RegistryError,
+)
+from connectors.sandbox import Sandbox
+from connectors.subject_entries import Entry
 from schemas.compatibility import logical_differences, problems
-from schemas.contracts import CONTRACTS, Family, fingerprint
+from schemas.contracts import CONTRACTS, fingerprint
 from schemas.conventions import Convention
 from streams.topics import Topics
 
-LATEST = "latest"
+LATEST = ("latest", "-1")
+MAX_SUBJECT = 249 + len("-value")
+"""Characters of a subject at most: those of a topic's name, and what stands behind it."""
+
 _GENERATION = 1  # agency topics have the same names in every generation
-
-
-class RegistryError(Exception):
-    """An answer of the registry that is not a success, in Confluent's numbers."""
-
-    def __init__(self, status: int, code: int, text: str) -> None:
-        """`status` is HTTP's, `code` Confluent's `error_code`; `text` says what to do."""
-        super().__init__(text)
-        self.status = status
-        self.code = code
-
-
-class Entry(NamedTuple):
-    """One version of a subject."""
-
-    subject: str
-    family: Family
-
-    def shown(self) -> dict[str, Any]:
-        """Return the entry as the registry shows it."""
-        family = self.family
-        return {
-            "subject": self.subject,
-            "id": family.schema_id,
-            "version": family.version,
-            "schema": text_of(family),
-        }
-
-
-def text_of(family: Family) -> str:
-    """Return a contract as JSON text, with its docs."""
-    return json.dumps(family.avsc, ensure_ascii=False)
+_CONTEXT = ":.:"
+"""Confluent's name for the only context that we have."""
 
 
 class Subjects:
-    """All subjects of a convention, read-only."""
+    """All subjects of a convention, and those of a sandbox where there is one."""
 
-    def __init__(self, convention: Convention) -> None:
+    def __init__(self, convention: Convention, sandbox: Sandbox | None = None) -> None:
         topics = Topics.of(_GENERATION, convention).agency_topics()
-        self._versions: Mapping[str, Mapping[int, Entry]] = {
-            subject: {each.version: Entry(subject, each) for each in CONTRACTS.values() if each.name == family}
+        self._contracts: Mapping[str, list[Entry]] = {
+            subject: [
+                Entry(subject, each.version, each.schema_id, each.avsc)
+                for each in sorted(CONTRACTS.values(), key=lambda each: each.version)
+                if each.name == family
+            ]
             for subject, family in sorted((f"{name}-value", family) for name, (_, family) in topics.items())
         }
+        self._sandbox = sandbox
 
-    def names(self) -> list[str]:
-        """Return the subjects in alphabetical order."""
-        return list(self._versions)
+    @property
+    def writable(self) -> bool:
+        """Whether clients may register schemas."""
+        return self._sandbox is not None
 
-    def versions(self, subject: str) -> Mapping[int, Entry]:
-        """Return a subject's entries by version, ascending; raises RegistryError 40401."""
-        try:
-            return self._versions[subject]
-        except KeyError:
-            raise RegistryError(404, 40401, f"Subject '{subject}' not found; GET /subjects lists them.") from None
+    def names(self, *, deleted: bool = False) -> list[str]:
+        """Return the subjects in alphabetical order; `deleted`: also those whose versions are all deleted."""
+        others = [name for name, gone in self._sandbox.subjects() if deleted or not gone] if self._sandbox else []
+        return sorted({*self._contracts, *others})
 
-    def entry(self, subject: str, version: str) -> Entry:
+    def versions(self, subject: str, *, deleted: bool = False) -> list[Entry]:
+        """Return a subject's versions, ascending; raises RegistryError 40401 when there are none."""
+        found = self._entries(subject, deleted=deleted)
+        if not found:
+            raise RegistryError(404, NO_SUBJECT, f"Subject '{subject}' not found; GET /subjects lists them.")
+        return found
+
+    def entry(self, subject: str, version: str, *, deleted: bool = False) -> Entry:
         """Return one version: a number, `latest` or -1; raises RegistryError 40401, 40402, 42202."""
-        entries = self.versions(subject)
-        if version in (LATEST, "-1"):
-            return entries[max(entries)]
-        if not (version.isascii() and version.isdecimal() and 0 < int(version) < 2**31):
-            raise RegistryError(422, 42202, "The version is a number from 1, or 'latest'.")
-        if int(version) not in entries:
-            raise RegistryError(404, 40402, f"Version {version} not found; the subject has {[*entries]}.")
-        return entries[int(version)]
+        entries = self.versions(subject, deleted=deleted)
+        if version in LATEST:
+            return entries[-1]
+        if not (version.isascii() and version.isdecimal() and 0 < int(version[:11]) < 2**31):
+            raise RegistryError(422, INVALID_VERSION, "The version is a number from 1, or 'latest'.")
+        for each in entries:
+            if each.version == int(version):
+                return each
+        raise RegistryError(404, NO_VERSION, f"Version {version} not found; there are {[e.version for e in entries]}.")
 
-    def contract(self, schema_id: int) -> Family:
-        """Return the contract with this id; raises RegistryError 40403."""
-        try:
-            return CONTRACTS[schema_id]
-        except KeyError:
-            raise RegistryError(404, 40403, f"Schema {schema_id} not found.") from None
+    def schema(self, schema_id: int) -> Any:
+        """Return the schema with this id; raises RegistryError 40403."""
+        if schema_id in CONTRACTS:
+            return CONTRACTS[schema_id].avsc
+        found = self._sandbox.schema(schema_id) if self._sandbox and abs(schema_id) < 2**31 else None
+        if found is None:
+            raise RegistryError(404, NO_SCHEMA, f"Schema {schema_id} not found.")
+        return found
 
-    def with_id(self, schema_id: int) -> list[Entry]:
-        """Return every subject's entry with this id; raises RegistryError 40403."""
-        self.contract(schema_id)
-        return [e for entries in self._versions.values() for e in entries.values() if e.family.schema_id == schema_id]
+    def greatest_id(self) -> int:
+        """Return the greatest id of all schemas."""
+        return max(*CONTRACTS, self._sandbox.greatest_id() if self._sandbox else 0)
 
-    def same(self, subject: str, avsc: Mapping[str, Any]) -> Entry | None:
-        """Return the subject's version that equals the schema but for words; None when there is none."""
+    def with_id(self, schema_id: int, *, deleted: bool = False) -> list[Entry]:
+        """Return every subject's versions with this id; raises RegistryError 40403."""
+        self.schema(schema_id)
+        found = [each for entries in self._contracts.values() for each in entries if each.schema_id == schema_id]
+        others = self._sandbox.entries(schema_id=schema_id) if self._sandbox else []
+        return found + [each for each in others if deleted or not each.deleted]
+
+    def same(self, subject: str, avsc: Any, *, deleted: bool = False) -> Entry | None:
+        """Return the subject's version that equals the schema on the wire; None when there is none."""
         wanted = fingerprint(avsc)
-        for entry in self._versions.get(subject, {}).values():
+        for entry in self._entries(subject, deleted=deleted):
             # the canonical form drops logical types, so they are compared beside it
-            if entry.family.fingerprint == wanted and not logical_differences(entry.family.avsc, avsc):
+            if _fingerprint(entry) == wanted and not logical_differences(entry.avsc, avsc):
                 return entry
         return None
 
-    def faults(self, entries: list[Entry], avsc: Mapping[str, Any]) -> list[str]:
+    def faults(self, entries: Sequence[Entry], avsc: Any) -> list[str]:
         """Return, in words, why the schema may not follow these versions."""
-        return [
-            f"Version {each.family.version}: {text}" for each in entries for text in problems(each.family.avsc, avsc)
-        ]
+        return [f"Version {each.version}: {text}" for each in entries for text in problems(each.avsc, avsc)]
 
-    def refusal(self, subject: str, avsc: Mapping[str, Any]) -> RegistryError:
-        """Return why a schema that no version equals is not registered: 409, or 42205 where only review is missing."""
-        faults = self.faults(list(self._versions.get(subject, {}).values()), avsc)
+    def register(self, subject: str, avsc: Any) -> int:
+        """Return the id under which the schema can be written; raises RegistryError 409, 42205.
+
+        A schema that no version equals is incompatible, or, outside a sandbox, waits for review.
+        """
+        found = self.same(subject, avsc)
+        if found is not None:
+            return found.schema_id
+        entries = self._entries(subject, deleted=True)
+        faults = self.faults([each for each in entries if not each.deleted], avsc)
         if faults:
-            return RegistryError(409, 409, f"The schema is incompatible with the contract. {' '.join(faults)}")
-        return RegistryError(422, 42205, f"Subject '{subject}' is read-only: contracts are released by review.")
+            text = f"The schema is incompatible with the versions before it. {' '.join(faults)}"
+            raise RegistryError(409, INCOMPATIBLE, text)
+        if self._sandbox is None:
+            rule = "contracts are released by review"
+            raise RegistryError(422, NOT_PERMITTED, f"Subject '{subject}' is read-only: {rule}.")
+        if len(subject) > MAX_SUBJECT or not subject.isprintable():
+            raise RegistryError(422, NOT_PERMITTED, f"A subject has at most {MAX_SUBJECT} printable characters.")
+        return self._sandbox.add(subject, max((each.version for each in entries), default=0) + 1, avsc)
+
+    def delete(self, subject: str, version: str | None, *, permanent: bool) -> list[int]:
+        """Delete a version, or all, of a subject that is only the sandbox's; raises RegistryError, 42205 for others."""
+        if self._sandbox is None or subject in self._contracts:
+            raise RegistryError(422, NOT_PERMITTED, "The registry is read-only: contracts are released by review.")
+        entries = self.versions(subject, deleted=True)
+        chosen = entries if version is None else [self.entry(subject, version, deleted=True)]
+        return self._sandbox.delete(subject, [each.version for each in chosen], permanent=permanent)
+
+    def _entries(self, subject: str, *, deleted: bool) -> list[Entry]:
+        others = self._sandbox.entries(subject) if self._sandbox else []
+        return [*self._contracts.get(subject, ()), *(each for each in others if deleted or not each.deleted)]
 
 
-def parsed(body: bytes) -> dict[str, Any]:
-    """Return the Avro record schema in a request's body; raises RegistryError 42201."""
-    try:
-        request = json.loads(body)
-    except (ValueError, RecursionError):
-        raise RegistryError(422, 42201, "The request is not JSON.") from None
-    text = request.get("schema") if isinstance(request, dict) else None
-    if not isinstance(text, str) or (request.get("schemaType") or "AVRO") != "AVRO" or request.get("references"):
-        raise RegistryError(422, 42201, 'Expected {"schema": "<Avro schema as JSON text>"}, without references.')
-    try:
-        avsc = json.loads(text)
-        fingerprint(avsc)
-        avro.schema.parse(text)
-    except Exception as error:
-        # two parsers, and whatever they raise on hostile text
-        raise RegistryError(422, 42201, f"Invalid schema: not Avro ({type(error).__name__}).") from None
-    if not isinstance(avsc, dict) or avsc.get("type") != "record":
-        raise RegistryError(422, 42201, "Invalid schema: a contract is an Avro record.")
-    return avsc
+def _fingerprint(entry: Entry) -> str:
+    known = CONTRACTS.get(entry.schema_id)
+    return fingerprint(entry.avsc) if known is None else known.fingerprint
+
+
+def plain(subject: str) -> str:
+    """Return a subject without Confluent's name for the only context that we have."""
+    return subject.removeprefix(_CONTEXT)

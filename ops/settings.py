@@ -126,6 +126,10 @@ class Registry(_Section):
 
     host: str = Field("127.0.0.1", description="Address on which the schema registry listens.")
     port: int = Field(8081, ge=1, le=65535, description="Port on which the schema registry listens.")
+    sandbox: bool = Field(
+        False,
+        description="Whether clients may register schemas of their own, in `<home>/registry.db`, to try things out.",
+    )
 
 
 class Feed(_Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from connectors.registry import create_app
+from connectors.sandbox import Sandbox
 from ops.processes.serving import serve
 from ops.settings import Settings
 from schemas.conventions import load
@@ -15,4 +16,5 @@ def run(settings: Settings) -> None:
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     PlatformCollector(registry=metrics)
-    serve(create_app(load(settings.convention), metrics), *settings.address("registry"))
+    sandbox = Sandbox(settings.home / "registry.db") if settings.registry.sandbox else None
+    serve(create_app(load(settings.convention), metrics, sandbox), *settings.address("registry"))

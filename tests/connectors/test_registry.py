@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from connectors.registry import MAX_BYTES, MEDIA_TYPE, create_app
+from connectors.registry import API_VERSION, CLUSTER, MAX_BYTES, MEDIA_TYPE, create_app
 from schemas import conventions
 from schemas.contracts import CONTRACTS, FAMILIES
 
@@ -93,12 +93,31 @@ async def test_an_id_leads_to_its_contract_and_subjects(client: httpx.AsyncClien
         ("/config", {"compatibilityLevel": "FULL_TRANSITIVE"}),
         (f"/config/{SUBJECT}?defaultToGlobal=true", {"compatibilityLevel": "FULL_TRANSITIVE"}),
         ("/mode", {"mode": "READONLY"}),
+        ("/contexts", ["."]),
+        ("/v1/metadata/id", CLUSTER),
+        ("/v1/metadata/version", {"version": API_VERSION, "commitId": ""}),
+        (f"/subjects/:.:{SUBJECT}/versions?deleted=true", [1]),
+        (f"/subjects/{SUBJECT}/versions?deletedOnly=true", []),
+        ("/subjects?deletedOnly=true", []),
+        ("/subjects?subjectPrefix=:.:migex.agency.gpk.border&limit=1", [SUBJECT]),
+        ("/subjects?offset=1000000", []),
         (f"/mode/{SUBJECT}", {"mode": "READONLY"}),
     ],
 )
 async def test_what_clients_ask_at_their_start(client: httpx.AsyncClient, path: str, content: object) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.json()) == (200, content)
+
+
+async def test_all_schemas_are_listed_page_by_page(client: httpx.AsyncClient) -> None:
+    whole = (await client.get("/schemas")).json()
+    assert [each["subject"] for each in whole] == (await client.get("/subjects")).json()
+    assert {each["id"] for each in whole} == set(CONTRACTS)
+    assert (await client.get("/schemas?offset=1&limit=2&latestOnly=true")).json() == whole[1:3]
+
+
+async def test_the_greatest_id_is_told_when_asked_for(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/schemas/ids/1?fetchMaxId=true&format=resolved")).json()["maxId"] == max(CONTRACTS)
 
 
 async def test_metrics_are_prometheus_text(client: httpx.AsyncClient) -> None:
@@ -120,7 +139,11 @@ async def test_metrics_are_prometheus_text(client: httpx.AsyncClient) -> None:
         ("/config/nobody-value", 404, 40401),
         ("/mode/nobody-value", 404, 40401),
         ("/associations/resources/-/topic?resourceType=topic&associationType=value", 404, 404),
-        ("/contexts", 404, 404),
+        ("/subjects/nobody-value/metadata?key=a&value=b", 404, 40401),
+        (f"/subjects/{SUBJECT}/metadata?key=a&value=b", 404, 40402),
+        ("/schemas/guids/00000000-0000-0000-0000-000000000000", 404, 404),
+        ("/exporters", 404, 404),
+        ("/subjects?deleted=perhaps", 422, 422),
     ],
 )
 async def test_what_is_not_there_is_told_in_json(client: httpx.AsyncClient, path: str, status: int, code: int) -> None:
@@ -155,7 +178,7 @@ async def test_registering_an_equal_schema_returns_its_id(client: httpx.AsyncCli
         (SUBJECT, schema(FAMILIES["permit.decision"].avsc), 409, 409),
         ("nobody-value", schema(CROSSING.avsc), 422, 42205),
         (SUBJECT, schema({"type": "strong"}), 422, 42201),
-        (SUBJECT, schema("string"), 422, 42201),
+        (SUBJECT, schema("string"), 409, 409),
         (SUBJECT, schema([]), 422, 42201),
         (SUBJECT, schema({"type": "record", "name": "X"}), 422, 42201),
         (SUBJECT, {"schema": "{"}, 422, 42201),

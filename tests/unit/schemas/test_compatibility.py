@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
+import avro.schema
 import pytest
+from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.errors import AvroException
 
 from schemas.compatibility import logical_differences, problems
@@ -62,6 +65,79 @@ def test_avro_is_blind_to_logical_types_and_we_are_not(older: Any, newer: Any) -
 )
 def test_full_means_both_ways(older: dict[str, Any], newer: dict[str, Any], words: str) -> None:
     assert any(words in text for text in problems(a_record(older), a_record(newer)))
+
+
+def words(*symbols: str, default: str = "A") -> dict[str, Any]:
+    return {"type": "enum", "name": "E", "symbols": list(symbols), "default": default}
+
+
+def letter(name: str, *aliases: str) -> dict[str, Any]:
+    return {"name": name, "type": "string", "default": "", "aliases": list(aliases)}
+
+
+def inner(name: str, namespace: str, kind: Any = "string") -> dict[str, Any]:
+    fields = [{"name": "y", "type": kind}]
+    return a_record(a_field({"type": "record", "name": name, "namespace": namespace, "fields": fields}))
+
+
+UUID = {"type": "string", "logicalType": "uuid"}
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "said"),
+    [
+        (a_record(a_field("string")), a_record(a_field("bytes")), "x: the type differs (string -> bytes)"),
+        (a_record(a_field(UUID)), a_record(a_field("string")), "x: logical type"),
+        (a_record(a_field(words("A", "B"))), a_record(a_field(words("A", "B", "C"))), "x: an enum keeps its words"),
+        (a_record(a_field(words("A", "B", "C"))), a_record(a_field(words("A", "B"))), "x: an enum keeps its words"),
+        (a_record(a_field(words("A", "B"))), a_record(a_field(words("A", "B", default="B"))), "keeps its default"),
+        (a_record(letter("a"), letter("b")), a_record(letter("a", "b"), letter("b", "a")), "a: a name is kept"),
+        (a_record(letter("a")), a_record(letter("c", "a")), "c: a new field has no alias"),
+        (a_record(letter("a")), a_record({**letter("a"), "default": "-"}), "a: a default is kept"),
+        (inner("I", "a"), inner("I", "b"), "x: the type's full name differs (a.I -> b.I)"),
+        (inner("I", "a", ["null", MILLIS]), inner("I", "a", ["null", MICROS]), "x.y: logical type"),
+        ({**a_record(), "namespace": "a"}, {**a_record(), "namespace": "b"}, "(schema): the type's full name differs"),
+        (
+            a_record(a_field({"type": "array", "items": "string"})),
+            a_record(a_field({"type": "array", "items": "bytes"})),
+            "x[]: the type differs",
+        ),
+    ],
+)
+def test_the_stock_checker_passes_what_corrupts_and_we_do_not(older: Any, newer: Any, said: str) -> None:
+    stock = ReaderWriterCompatibilityChecker()
+    first, second = (avro.schema.parse(json.dumps(schema)) for schema in (older, newer))
+    for reader, writer in ((first, second), (second, first)):
+        assert stock.get_compatibility(reader, writer).compatibility is SchemaCompatibilityType.compatible
+    assert any(said in text for text in problems(older, newer)), problems(older, newer)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ({"type": "fixed", "name": "F", "size": 4}, {"type": "fixed", "name": "F", "size": 8}),
+        ({"type": "fixed", "name": "F", "size": 4}, {"type": "fixed", "name": "G", "size": 4}),
+        (words("A"), {**words("A"), "name": "F"}),
+        (["null", "string"], ["null", "string", "int"]),
+    ],
+)
+def test_other_sizes_names_and_branches_may_not_follow(older: Any, newer: Any) -> None:
+    assert problems(a_record(a_field(older)), a_record(a_field(newer)))
+
+
+def test_a_type_is_the_same_whether_it_is_written_out_or_named() -> None:
+    money_type = {"type": "fixed", "name": "Money", "size": 8, "logicalType": "decimal", "precision": 9, "scale": 2}
+    other = {**money_type, "scale": 3}
+
+    def twice(first: Any) -> dict[str, Any]:
+        return a_record({"name": "a", "type": first}, {"name": "b", "type": "Money"})
+
+    assert problems(twice(money_type), twice(money_type)) == []
+    assert [text.partition(":")[0] for text in problems(twice(money_type), twice(other))] == ["a", "b"]
+
+
+def test_words_may_stand_in_another_order() -> None:
+    assert problems(a_record(a_field(words("A", "B"))), a_record(a_field(words("B", "A")))) == []
 
 
 def test_the_same_schema_in_other_words_may_follow() -> None:
