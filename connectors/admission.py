@@ -161,7 +161,7 @@ class Admission:
         return keys.joined(
             b"" if personal_no is None else keys.personal_no_key(self._secrets, country, personal_no),
             b"" if document is None else keys.document_key(self._secrets, document["issuer"], document["number"]),
-            keys.name_key(self._secrets, person["surname"], person["given_names"], birth),
+            *keys.name_keys(self._secrets, person["surname"], person["given_names"], birth),
         )
 
 

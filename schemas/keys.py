@@ -75,28 +75,33 @@ def pseudonym(secrets: Secrets, purpose: str, text: str) -> bytes:
 
 
 def personal_no_key(secrets: Secrets, country: str, personal_no: str) -> bytes:
-    """Return the link key of a person's number in a country's register; empty when nothing is left of the number."""
-    number = names.number(personal_no)
+    """Return the link key of a person's number in a country's register; empty when it is none that identifies."""
+    number = names.identifying(personal_no)
     if not number:
         return b""
     return bytes((PERSONAL_NO,)) + _keyed(secrets, "migex.link.personal_no", country, number)
 
 
 def document_key(secrets: Secrets, issuer: str, document_no: str) -> bytes:
-    """Return the link key of an identity document; empty when nothing is left of its number."""
-    number = names.number(document_no)
+    """Return the link key of an identity document; empty when its number is none that identifies."""
+    number = names.identifying(document_no)
     return bytes((DOCUMENT,)) + _keyed(secrets, "migex.link.document", issuer, number) if number else b""
 
 
-def name_key(secrets: Secrets, surname: str, given_names: str, birth: int) -> bytes:
-    """Return the link key of name and birth date (yyyymmdd); empty without a full date or without a letter.
+def name_keys(secrets: Secrets, surname: str, given_names: str, birth: int) -> tuple[bytes, ...]:
+    """Return the link keys of name and birth date (yyyymmdd), at most three; none without a full date or a letter.
 
-    The patronymic is no part of it: one agency writes it, the next leaves it out.
+    Two ways to write one name share one of them: see `schemas.names.spellings`.
     """
-    name = names.name(surname, given_names)
-    if not name or birth % 100 == 0:
-        return b""
-    return bytes((NAME,)) + _keyed(secrets, "migex.link.name", name, str(birth))
+    if birth % 100 == 0:
+        return ()
+    day = str(birth)
+    return tuple(
+        [
+            bytes((NAME,)) + _keyed(secrets, "migex.link.name", spelt, day)
+            for spelt in names.spellings(surname, given_names)
+        ]
+    )
 
 
 def joined(*keys: bytes) -> bytes:

@@ -14,12 +14,12 @@ from ops.demo.bts import Crossing
 
 SURNAMES = tuple(
     first + last
-    for first in ("Abel", "Brack", "Cor", "Dun", "Ever", "Fen", "Gar", "Hol", "Is", "Jar", "Kel", "Lor")
+    for first in ("Abel", "Brack", "Cor", "Dun", "Ever", "Fen", "Ran", "Hol", "Is", "Jar", "Tam", "Lor")
     for last in ("by", "dale", "ford", "ham", "ley", "mont", "ner", "rick", "sen", "ton", "well", "wood")
 )
 GIVEN_NAMES = (
     ("Aron", "Basil", "Cedric", "Denzel", "Edgar", "Felix", "Gavin", "Hugo", "Ivor", "Jonas", "Kurt", "Leon"),
-    ("Alma", "Bella", "Clara", "Dora", "Edith", "Flora", "Greta", "Hilda", "Irene", "Julia", "Klara", "Lydia"),
+    ("Alma", "Bella", "Clara", "Dora", "Edith", "Flora", "Greta", "Hilda", "Irene", "Julia", "Nora", "Lydia"),
 )
 FIRST_BIRTH = date(1935, 1, 1)
 BIRTH_DAYS = 28_001  # until 2011-08-30; a prime, so that any step runs through all of them

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas import keys
+from schemas import keys, names
 from schemas.core import DOCUMENT, KEY_SIZE, NAME, PERSONAL_NO, link_keys
 
 SECRETS = keys.Secrets(b"l" * 32, b"d" * 32)
@@ -21,7 +21,7 @@ def test_short_secrets_are_refused() -> None:
 
 def test_link_keys_are_seventeen_bytes_and_ascending() -> None:
     three = keys.joined(
-        keys.name_key(SECRETS, "Karimov", "Aziz", 19800517),
+        *keys.name_keys(SECRETS, "Karimov", "Aziz", 19800517),
         keys.document_key(SECRETS, "UZB", "AA 1234567"),
         keys.personal_no_key(SECRETS, "UZB", "31705801234567"),
         b"",
@@ -33,7 +33,15 @@ def test_link_keys_are_seventeen_bytes_and_ascending() -> None:
 
 def test_one_person_has_one_key_however_written() -> None:
     assert keys.document_key(SECRETS, "BLR", "MP1234567") == keys.document_key(SECRETS, "BLR", "мр 123-4567")
-    assert keys.name_key(SECRETS, "Карымаў", "Азіз", 19800517) == keys.name_key(SECRETS, "AZIZ", "KARYMAU", 19800517)
+    written = keys.name_keys(SECRETS, "Карымаў", "Азіз", 19800517)
+    assert len(written) == 1
+    assert written == keys.name_keys(SECRETS, "AZIZ", "KARYMAU", 19800517)
+
+
+def test_a_name_of_many_parts_has_three_keys_at_most_and_the_birth_date_is_in_each() -> None:
+    one, other = (keys.name_keys(SECRETS, "García-Jiménez", "José Jacinto", birth) for birth in (19800517, 19800518))
+    assert len(one) == len(other) == names.MOST
+    assert not set(one) & set(other)
 
 
 def test_country_secret_kind_and_birth_date_separate() -> None:
@@ -42,8 +50,8 @@ def test_country_secret_kind_and_birth_date_separate() -> None:
         keys.document_key(SECRETS, "RUS", "7"),
         keys.document_key(OTHER, "BLR", "7"),
         keys.personal_no_key(SECRETS, "BLR", "7"),
-        keys.name_key(SECRETS, "A", "B", 19800517),
-        keys.name_key(SECRETS, "A", "B", 19800518),
+        *keys.name_keys(SECRETS, "A", "B", 19800517),
+        *keys.name_keys(SECRETS, "A", "B", 19800518),
     }
     assert len(one) == 6
     assert len({key[1:] for key in one}) == 6
@@ -52,9 +60,11 @@ def test_country_secret_kind_and_birth_date_separate() -> None:
 def test_what_cannot_identify_makes_no_key() -> None:
     assert keys.document_key(SECRETS, "BLR", "--") == b""
     assert keys.personal_no_key(SECRETS, "BLR", " ") == b""
-    assert keys.name_key(SECRETS, "Karimov", "Aziz", 19800000) == b""
-    assert keys.name_key(SECRETS, "Karimov", "Aziz", 0) == b""
-    assert keys.name_key(SECRETS, "-", ".", 19800517) == b""
+    assert keys.name_keys(SECRETS, "Karimov", "Aziz", 19800000) == ()
+    assert keys.name_keys(SECRETS, "Karimov", "Aziz", 0) == ()
+    assert keys.name_keys(SECRETS, "-", ".", 19800517) == ()
+    for said in ("НЕТ", "none", "000000", "XXXXXXX", "9999999999", "б/н"):
+        assert keys.document_key(SECRETS, "BLR", said) == keys.personal_no_key(SECRETS, "BLR", said) == b""
     assert keys.pseudonym(SECRETS, "permit_no", "/") == b""
 
 

@@ -35,7 +35,7 @@ def core(level: int) -> Core:
             keys.personal_no_key(own, "UZB", "31705801234567"),
             keys.document_key(own, "UZB", "AA1234567"),
             keys.document_key(own, "UZB", "AA7654321"),
-            keys.name_key(own, "Karimov", "Aziz", 19800517),
+            *keys.name_keys(own, "Karimov", "Aziz", 19800517),
         ),
         birth=19800517,
         sex=1,
