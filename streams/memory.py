@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 
@@ -12,30 +13,28 @@ class Memory:
     """A key-value store in dictionaries, one per first byte of the key, so that a scan sorts only its own kind."""
 
     def __init__(self) -> None:
-        self._kinds: dict[bytes, dict[bytes, bytes]] = {}
+        self._kinds: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
 
     def get(self, key: bytes) -> bytes | None:
         """See `View`."""
-        kind = self._kinds.get(key[:1])
-        return None if kind is None else kind.get(key)
+        return self._kinds[key[0]].get(key)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `View`."""
-        return [self.get(key) for key in keys]
+        kinds = self._kinds
+        return [kinds[key[0]].get(key) for key in keys]
 
     def put(self, key: bytes, value: bytes) -> None:
         """See `View`."""
-        self._kinds.setdefault(key[:1], {})[key] = value
+        self._kinds[key[0]][key] = value
 
     def delete(self, key: bytes) -> None:
         """See `View`."""
-        kind = self._kinds.get(key[:1])
-        if kind is not None:
-            kind.pop(key, None)
+        self._kinds[key[0]].pop(key, None)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `View`."""
-        kind = self._kinds.get(prefix[:1], {})
+        kind = self._kinds[prefix[0]]
         return iter(sorted((key, value) for key, value in kind.items() if key.startswith(prefix)))
 
 
