@@ -15,6 +15,9 @@ from ops.settings import Settings
 if TYPE_CHECKING:
     from connectors.feed_store import Generation
 
+COMMAND = (sys.executable, "-m", "ops.cli")
+"""How a part of the product is started: as `migex` is, and with what follows."""
+
 MEMBER_PORTS = 16
 """Between the ports of two workers of one agent, see `ops.processes.worker`."""
 
@@ -77,7 +80,7 @@ def crew(settings: Settings, generation: Generation, place: Place) -> Iterator[t
     beside = f".g{generation.number}" if place.number else ""
     for agent in AGENTS:
         for member in range(place.reconcilers if agent == "reconcile" else 1):
-            argv = [sys.executable, "-m", "ops.cli", "worker", agent, "--member", str(member)]
+            argv = [*COMMAND, "worker", agent, "--member", str(member)]
             known = {"generation": generation.number, "port": own.address(agent)[1] + MEMBER_PORTS * member}
             yield f"{agent}{beside}{f'-{member}' if member else ''}", Program(argv, own, known)
 

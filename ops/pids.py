@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +131,20 @@ def detach(argv: list[str], log: Path, environ: dict[str, str] | None = None) ->
         return os.posix_spawn(argv[0], argv, environ or dict(os.environ), file_actions=actions, setsid=True)
     finally:
         os.close(out)
+
+
+def die_with(parent: int) -> Callable[[], None]:
+    """Return what makes the process that calls it die with its parent, even with one that is killed.
+
+    SIGKILL, because it is certain and nothing in the product needs a graceful end (laws L1 and L2). Linux only;
+    elsewhere the next `migex up` or `migex down` ends what was left.
+    """
+    libc = ctypes.CDLL(None)
+
+    def bind() -> None:
+        if sys.platform == "linux":
+            libc.prctl(1, int(signal.SIGKILL))  # prctl(2), PR_SET_PDEATHSIG
+            if os.getppid() != parent:  # it died before we asked
+                os._exit(1)
+
+    return bind

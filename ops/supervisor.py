@@ -5,13 +5,11 @@ It knows nothing of what they do. Whatever it knows of them stands in `<home>/ru
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +17,11 @@ from pathlib import Path
 
 import structlog
 
-from ops.crews import Program, agent_of, noted
-from ops.pids import PidFile, write_json
+from ops.crews import COMMAND, Program, agent_of, noted
+from ops.pids import PidFile, die_with, write_json
 from ops.processes import AGENTS, PROCESSES
 from ops.settings import Settings
+from ops.template import Forked, Template
 from schemas.errors import Misconfigured
 from streams.fold import VERSION
 
@@ -34,6 +33,7 @@ STOP_ORDER: Sequence[tuple[str, ...]] = (
 )
 GRACE_SECS = 10.0
 _EXIT_UNAVAILABLE, _EXIT_MISCONFIGURED = 75, 78
+_LOOK_EVERY_SECS = 0.05
 _TURN_EVERY_SECS = 5.0
 _ASK_EVERY_SECS = 1.0
 _KEPT_LOGS = 3
@@ -43,7 +43,7 @@ _KEPT_LOGS = 3
 class Patience:
     """How long the supervisor waits before it starts something again, and when it gives up; seconds."""
 
-    first_secs: float = 0.2
+    first_secs: float = 0.2  # after the second quick death in a row; after the first one it does not wait
     longest_secs: float = 10.0
     quick_secs: float = 10.0  # whoever lives shorter than this died quickly
     deaths: int = 10  # so many quick deaths in a row, and it is given up, unless it only waits for what is away
@@ -55,13 +55,14 @@ Crews = Callable[[], Mapping[str, Program] | None]
 
 def programs() -> dict[str, list[str]]:
     """Return the command line of every process that is no worker, in the order of starting."""
-    return {name: [sys.executable, "-m", "ops.cli", name] for name in PROCESSES if name not in AGENTS}
+    return {name: [*COMMAND, name] for name in PROCESSES if name not in AGENTS}
 
 
 class Child:
     """One process under supervision."""
 
-    def __init__(self, name: str, program: Program, patience: Patience) -> None:
+    def __init__(self, name: str, program: Program, patience: Patience, template: Template | None = None) -> None:
+        """It is forked from the template, if there is one."""
         home = program.settings.home
         self.name = name
         self._argv = program.argv
@@ -70,7 +71,8 @@ class Child:
         self._log = home / "logs" / f"{name}.log"
         self._run = home / "run" / f"{name}.json"
         self._patience = patience
-        self._program: subprocess.Popen[bytes] | None = None
+        self._template = template
+        self._program: subprocess.Popen[bytes] | Forked | None = None
         self._begun = 0.0
         self._next = 0.0
         self._quick = 0
@@ -80,13 +82,10 @@ class Child:
 
     def watch(self, now: float) -> None:
         """Start it if it is time to, note if it died; `now` in monotonic seconds."""
-        if self.state == "failed":
-            return
-        if self._program is None:
-            if now >= self._next:
-                self._start(now)
-        elif self._program.poll() is not None:
-            self._died(now, self._program.returncode)
+        if self._program is not None and (status := self._program.poll()) is not None:
+            self._died(now, status)
+        if self._program is None and self.state != "failed" and now >= self._next:
+            self._start(now)
 
     def ask_to_end(self) -> None:
         """Send SIGTERM."""
@@ -113,19 +112,25 @@ class Child:
 
     def _start(self, now: float) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        if self._template is not None:
+            self._program = self._template.fork(self._argv[len(COMMAND) :], self._environ, self._log)
+        if self._program is None:
+            self._program = self._open()
+        self._begun = now
+        self.restarts += 1
+        self._note("up")
+
+    def _open(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            self._program = subprocess.Popen(
+            return subprocess.Popen(
                 self._argv,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509  # the supervisor has one thread
+                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509  # the supervisor has one thread
             )
-        self._begun = now
-        self.restarts += 1
-        self._note("up")
 
     def _died(self, now: float, status: int) -> None:
         patience = self._patience
@@ -139,7 +144,9 @@ class Child:
             log.error("A process is given up: see its log, then run `migex down` and `migex up`.")
             self._note("failed")
             return
-        wait = min(patience.longest_secs, patience.first_secs * 2 ** min(self._quick - 1, 30))
+        wait = 0.0  # whoever has lived for long is missed at once
+        if self._quick > 1:
+            wait = min(patience.longest_secs, patience.first_secs * 2 ** min(self._quick - 2, 30))
         self._next = now + wait
         log.warning("A process ended and is started again.", after_secs=round(wait, 1))
         self._note("waiting")
@@ -164,16 +171,23 @@ class Supervisor:
         *,
         crews: Crews | None = None,
     ) -> None:
-        """`argv` names the processes and their command lines, by default all but the workers, which `crews` names."""
+        """`argv` names the processes and their command lines, by default all but the workers, which `crews` names.
+
+        Only parts of the product are forked from a template, not what `argv` names.
+        """
         self._home = settings.home
         self._max_bytes = settings.logs.max_megabytes * 1024 * 1024
         self._patience = patience or Patience()
+        self._template = Template() if argv is None and settings.template else None
         chosen = programs() if argv is None else argv
-        self._children = {name: Child(name, Program(a, settings, {}), self._patience) for name, a in chosen.items()}
+        self._children = {name: self._child(name, Program(a, settings, {})) for name, a in chosen.items()}
         self._crews = crews
         self._crew: dict[str, Child] = {}
         self._leaving: dict[str, tuple[Child, float]] = {}
         self._stopping = False
+
+    def _child(self, name: str, program: Program) -> Child:
+        return Child(name, program, self._patience, self._template)
 
     def run(self) -> None:
         """Supervise until SIGTERM or SIGINT; raises Misconfigured when this system has a supervisor already."""
@@ -205,13 +219,14 @@ class Supervisor:
             if self._crews is not None and now - asked > _ASK_EVERY_SECS:
                 asked = now
                 self._muster(self._crews(), now)
-            for child in (*self._children.values(), *self._crew.values()):
-                child.watch(now)
+            if self._template is None or self._template.prepared(now):
+                for child in (*self._children.values(), *self._crew.values()):
+                    child.watch(now)
             if now - turned > _TURN_EVERY_SECS:
                 turned = now
                 for log in self._home.joinpath("logs").glob("*.log"):
                     turn(log, self._max_bytes)
-            time.sleep(0.1)
+            time.sleep(_LOOK_EVERY_SECS)
 
     def _muster(self, wanted: Mapping[str, Program] | None, now: float) -> None:
         """Take on the workers that are wanted, and let go of the others, without waiting for their end."""
@@ -224,9 +239,11 @@ class Supervisor:
             self._leaving[name] = child, now + GRACE_SECS
         for name, program in wanted.items():
             if name not in self._crew and name not in self._leaving:
-                self._crew[name] = Child(name, program, self._patience)
+                self._crew[name] = self._child(name, program)
 
     def _end(self) -> None:
+        if self._template is not None:
+            self._template.end()
         children = [*self._children.values(), *self._crew.values(), *(child for child, _ in self._leaving.values())]
         known = {name for group in STOP_ORDER for name in group}
         for group in (*STOP_ORDER, tuple(child.name for child in children if agent_of(child.name) not in known)):
@@ -257,20 +274,3 @@ def turn(log: Path, max_bytes: int) -> None:
             newer.replace(older)
     shutil.copyfile(log, log.with_name(f"{log.name}.1"))
     os.truncate(log, 0)
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    """Return what makes a child die with the supervisor, even with one that is killed.
-
-    SIGKILL, because it is certain and nothing in the product needs a graceful end (laws L1 and L2). Linux only;
-    elsewhere the next `migex up` or `migex down` ends what was left.
-    """
-    libc = ctypes.CDLL(None)
-
-    def bind() -> None:
-        if sys.platform == "linux":
-            libc.prctl(1, int(signal.SIGKILL))  # prctl(2), PR_SET_PDEATHSIG
-            if os.getppid() != parent:  # it died before we asked
-                os._exit(1)
-
-    return bind

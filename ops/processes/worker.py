@@ -109,7 +109,7 @@ class _Office:
         async def attend() -> None:
             self._rehearsal.listen()
             async with state_server(self._registry, desk.answer, host, port + self._member * MEMBER_PORTS):
-                await worker.stopped()
+                await worker.app.wait_for_stopped()
 
     def _open_store(self) -> FeedStore:
         store = FeedStore(self._settings.feed_url, self._settings.generation)
