@@ -14,10 +14,14 @@ from typing import Any
 
 from ops.chaos.ledger import Ledger
 from ops.chaos.reckon import Fate, Reckoning, Version
+from ops.chaos.tables import TABLES, derived
 
 _SHOWN = 40
 _ZERO = ("quarantined", "broken_frames")
 """Entries of the books that must not appear: nothing that is sent breaks a fold."""
+
+_STANDINGS = {"counted": "speaks", "outside": "speaks", "represented": "represented", "quarantined": "quarantined"}
+"""What a worker says of a record -> whether it represents what happened; where it counts stands in its cells."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,8 @@ def check(ledger: Ledger, reckoned: Reckoning) -> Result:
     """Compare all that was found with what must have come of what was told."""
     result = Result(accepted=reckoned.accepted)
     result.differs("answers that a delivery did not deserve", reckoned.misjudged)
-    _cells(result, reckoned.cells(), ledger.cells())
+    found = ledger.cells()
+    _cells(result, reckoned.cells() | derived(found), found)
     _books(result, reckoned, ledger)
     for fate in reckoned.fates():
         result.records += 1
@@ -91,11 +96,11 @@ def _record(result: Result, wanted: Fate, found: Mapping[str, Any] | None) -> No
     cancelled = bool(wanted.versions) and wanted.represented_by is None
     result.differs(f"{name}: cancelled", cancelled - found["cancelled"])
     speaks_for = wanted.represented_by == wanted.id
-    result.differs(f"{name}: represented", _differ(_standing(wanted), found["standing"]))
+    result.differs(f"{name}: represented", _differ(_standing(wanted), _STANDINGS.get(found["standing"])))
     theirs = None if speaks_for else wanted.represented_by
     result.differs(f"{name}: by whom it is represented", _differ(theirs, found.get("represented_by")))
-    cells = Counter([wanted.cell] if speaks_for and wanted.cell else [])
-    told = Counter(found["cells"])
+    cells = Counter(wanted.cells if speaks_for else [])
+    told = Counter(cell for cell in found["cells"] if cell.startswith(TABLES))
     result.differs(f"{name}: not in its cells", (cells - told).total())
     result.differs(f"{name}: in other cells", -(told - cells).total())
 
@@ -103,9 +108,7 @@ def _record(result: Result, wanted: Fate, found: Mapping[str, Any] | None) -> No
 def _standing(wanted: Fate) -> str | None:
     if wanted.represented_by is None:
         return None
-    if wanted.represented_by != wanted.id:
-        return "represented"
-    return "counted" if wanted.cell else "outside"
+    return "speaks" if wanted.represented_by == wanted.id else "represented"
 
 
 def _versions(result: Result, name: str, wanted: list[Version], found: list[Mapping[str, Any]]) -> None:

@@ -12,10 +12,10 @@ import orjson
 
 from ops.chaos.ledger import Account, Record
 from ops.chaos.reckon import record_id
+from ops.chaos.tables import TABLES
 from ops.settings import Settings
 from schemas.errors import Broken
 
-TABLES = ("F01", "F06", "F11")
 _AT_ONCE = 150
 """Records of one question; the names of more would not fit into an address."""
 
@@ -51,7 +51,7 @@ class Feed:
         return {(row["agency"], row["family"]): row["counts"] for row in rows}
 
     async def cells(self) -> dict[str, int]:
-        """Return every cell of every table at the newest cut, by TABLE|PERIOD|code|…; raises httpx.HTTPError."""
+        """Return the cells of all `TABLES` at the newest cut, by TABLE|PERIOD|code|…; raises httpx.HTTPError."""
         found: dict[str, int] = {}
         for table in TABLES:
             query = {"detail": "true", "format": "json"}

@@ -25,8 +25,8 @@ from ops import settings as all_settings
 from ops import status, system
 from ops.broker import Broker
 from ops.broker_properties import Detour
+from ops.chaos.families import CONVENTION
 from ops.chaos.proxy import Proxy
-from ops.demo import generate
 from ops.pids import PidFile
 from ops.ports import free_block
 from ops.settings import Broker as BrokerSettings
@@ -119,7 +119,7 @@ class House:
     def __init__(self, settings: Settings, nodes: int) -> None:
         """`settings` are the user's; the house is `chaos` in their home."""
         home = settings.home / "chaos"
-        own = all_settings.with_free_ports(home, nodes, convention=generate.CONVENTION, cache=settings.cache,
+        own = all_settings.with_free_ports(home, nodes, convention=CONVENTION, cache=settings.cache,
                                            logs=settings.logs, rehearsal=True,
                                            checkpoints=Checkpoints(secs=CHECKPOINT_SECS))  # fmt: skip
         detour = Detour(*(2 * [free_block(2 * nodes)]))

@@ -1,45 +1,38 @@
 """The independent count: what must come of everything that was sent, by sorting and SQL, from the specification alone.
 
-Written from the words of the design and of the conventions, not from the folds, and it imports nothing of the product:
-what it knows of a country it reads from the same files of data. It counts border crossings, of which it says
+It imports nothing of the product: what it knows of a country it reads from the same files of data. It says
 - which version of a record speaks: the greatest (revision, first recorded_at of that content); a cancellation too;
-- what is one happening: reports of one person with the same document, direction and checkpoint, each at most ten
-  minutes after the one before; the agency that takes precedence represents it, then the least record id;
-- the cell: a crossing that was let through counts once, under the local month of its representative.
+- who is one person: reports with the same birth date that share a personal number, a document or a name, directly or
+  through others;
+- what is one happening: a person's reports of one family that agree in what its rule names (`ops.chaos.tables`); the
+  agency that takes precedence represents it, then the least record id;
+- its cells: those that the representative's words put it into, once.
 
 It is right only for senders who keep to what it assumes, and says so where they do not: no two contents under one
-revision recorded at the same instant, and all reports of one document on one birth date are one person's.
+revision recorded at the same instant, and no two personal numbers among reports that hang together.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
-
-import yaml
 
 from ops.chaos.ledger import Account, Ledger, Record, Told
-
-CROSSING = "border.crossing"
-TOLERANCE_MS = 10 * 60_000
+from ops.chaos.tables import PERSONS_TOO, RULES, Country, Said
 
 _DELIVERED = """
 CREATE TEMP TABLE delivered (
     agency TEXT, family TEXT, record_no TEXT, revision INT, content BLOB, op TEXT, recorded_at INT, least INT, most INT,
-    birth TEXT, document TEXT, number TEXT, direction TEXT, checkpoint TEXT, at INT, cell TEXT)
+    birth TEXT, keys TEXT, at INT, same TEXT, tolerance INT, cells TEXT)
 """
 
 _VERSION = """
 CREATE TEMP TABLE version AS
 SELECT agency, family, record_no, revision, content, op, MIN(recorded_at) AS recorded_at,
-    SUM(least) AS least, SUM(most) AS most, birth, document, number, direction, checkpoint, at, cell
+    SUM(least) AS least, SUM(most) AS most, birth, keys, at, same, tolerance, cells
 FROM delivered GROUP BY agency, family, record_no, revision, content
 """
 
@@ -52,53 +45,44 @@ SELECT *, record_id(agency, family, record_no) AS id FROM (
 WHERE place = 1
 """
 
+_LINK = """
+CREATE TEMP TABLE link AS
+SELECT speaking.id, birth || ' ' || each.value AS key, speaking.id AS person
+FROM speaking, json_each(speaking.keys) AS each WHERE op <> 'CANCEL'
+"""
+
+_LINK_INDEXES = ("CREATE INDEX temp.by_key ON link (key, person)", "CREATE INDEX temp.by_id ON link (id, person)")
+
+_MEET = """
+UPDATE link SET person = (SELECT MIN(person) FROM link AS other WHERE other.{what} = link.{what})
+WHERE person > (SELECT MIN(person) FROM link AS other WHERE other.{what} = link.{what})
+"""
+"""Whoever shares a key, then each report's keys take the least name among them; repeated until nothing changes."""
+
 _HAPPENING = """
 CREATE TEMP TABLE happening AS
 WITH gaps AS (
-    SELECT *, at - LAG(at) OVER (PARTITION BY birth, document, direction, checkpoint ORDER BY at, id) AS gap
-    FROM speaking WHERE op <> 'CANCEL'),
+    SELECT *, at - LAG(at) OVER (PARTITION BY person, family, same ORDER BY at, id) AS gap
+    FROM (SELECT *, COALESCE((SELECT person FROM link WHERE link.id = speaking.id), id) AS person
+        FROM speaking WHERE op <> 'CANCEL')),
 chains AS (
-    SELECT *, SUM(COALESCE(gap > {tolerance}, 1)) OVER (
-        PARTITION BY birth, document, direction, checkpoint ORDER BY at, id ROWS UNBOUNDED PRECEDING) AS chain
+    SELECT *, SUM(COALESCE(gap > tolerance, gap IS NULL)) OVER (
+        PARTITION BY person, family, same ORDER BY at, id ROWS UNBOUNDED PRECEDING) AS chain
     FROM gaps)
-SELECT agency, family, record_no, id, cell, FIRST_VALUE(id) OVER (
-    PARTITION BY birth, document, direction, checkpoint, chain
-    ORDER BY precedence(family, agency), id) AS representative
+SELECT id, person, cells, FIRST_VALUE(id) OVER (
+    PARTITION BY person, family, same, chain ORDER BY precedence(family, agency), id) AS representative
 FROM chains
-""".replace("{tolerance}", str(TOLERANCE_MS))
+"""
+"""Without a tolerance all reports of equal words are one chain: the day stands in them."""
+
+_CELLS = """
+SELECT cell.value, COUNT(*), COUNT(DISTINCT person) FROM happening, json_each(happening.cells) AS cell
+WHERE happening.id = representative GROUP BY cell.value
+"""
 
 
 class Assumption(Exception):
     """The senders sent what this count cannot judge."""
-
-
-@dataclass(frozen=True)
-class Country:
-    """What the count must know of a country, from its files."""
-
-    zone: ZoneInfo
-    alpha3: str
-    precedence: Mapping[Account, int]  # (family, agency) -> place; less is better
-    areas: Mapping[str, str]  # ISO 3166-1 alpha-3 -> alpha-2
-    let_through: frozenset[str]
-
-    @classmethod
-    def read(cls, convention: Path, countries: Path) -> Country:
-        """Read a convention's file and the list of countries."""
-        agreed = yaml.safe_load(convention.read_text(encoding="utf-8"))
-        places = {
-            (agency, family): place
-            for family, agencies in agreed["precedence"].items()
-            for place, agency in enumerate(agencies)
-        }
-        with countries.open(encoding="utf-8", newline="") as rows:
-            areas = {row["code"]: row["alpha2"] for row in csv.DictReader(rows)}
-        let_through = frozenset(agreed["tables"]["F06"]["universe"]["result"])
-        return cls(ZoneInfo(agreed["timezone"]), agreed["country_alpha3"], places, areas, let_through)
-
-    def month(self, at: int) -> str:
-        """Return the local month of an instant in ms since 1970."""
-        return datetime.fromtimestamp(at / 1000, self.zone).strftime("%Y-%m")
 
 
 class Version(NamedTuple):
@@ -119,7 +103,7 @@ class Fate(NamedTuple):
     id: str
     versions: list[Version]
     refused: tuple[int, int]  # least and most refused deliveries that named it
-    cell: str | None  # where it counts, or would
+    cells: list[str]  # where it counts, or would
     represented_by: str | None  # id of the record that speaks for it; None: it is cancelled or was never accepted
 
 
@@ -142,25 +126,31 @@ class Reckoning:
         self._db.create_function("record_id", 3, record_id, deterministic=True)
         rank = self._country.precedence
         last = len(rank)
-        self._db.create_function("precedence", 2, lambda f, a: rank.get((a, f), last), deterministic=True)
+        self._db.create_function("precedence", 2, lambda f, a: rank.get((f, a), last), deterministic=True)
         self._db.execute("BEGIN")
         self._db.execute(_DELIVERED)
         accepted = (row for told in ledger.told() if (row := self._hear(told)) is not None)
-        self._db.executemany("INSERT INTO delivered VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", accepted)
-        for statement in (_VERSION, _SPEAKING, _HAPPENING):
+        self._db.executemany("INSERT INTO delivered VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", accepted)
+        for statement in (_VERSION, _SPEAKING, _LINK, *_LINK_INDEXES):
             self._db.execute(statement)
+        while self._db.execute(_MEET.format(what="key")).rowcount + self._db.execute(_MEET.format(what="id")).rowcount:
+            pass
+        self._db.execute(_HAPPENING)
         self._db.execute("COMMIT")
         self._assume()
         self._count()
 
     def cells(self) -> dict[str, int]:
-        """Return the figures that the feed must show."""
-        query = "SELECT cell, COUNT(*) FROM happening WHERE id = representative AND cell IS NOT NULL GROUP BY cell"
-        return dict(self._db.execute(query))
+        """Return the figures that the feed must show, but for those that it derives (`ops.chaos.tables.derived`)."""
+        figures: dict[str, int] = {}
+        for cell, acts, persons in self._db.execute(_CELLS):
+            several = cell.startswith(PERSONS_TOO)
+            figures |= {f"{cell}|ACTS": acts, f"{cell}|PERSONS": persons} if several else {cell: acts}
+        return figures
 
     def fates(self) -> Iterator[Fate]:
         """Yield what must have become of each record that an answer named, in the order of their names."""
-        happened = {row[0]: row[1:] for row in self._db.execute("SELECT id, cell, representative FROM happening")}
+        happened = {row[0]: row[1:] for row in self._db.execute("SELECT id, cells, representative FROM happening")}
         versions: dict[Record, list[Version]] = {}
         query = """SELECT v.agency, v.family, v.record_no, v.revision, v.op, v.recorded_at, v.least, v.most,
                 s.content IS NOT NULL AND v.op <> 'CANCEL'
@@ -171,9 +161,9 @@ class Reckoning:
             versions.setdefault(row[:3], []).append(version)
         for record in sorted({*versions, *self._refused}):
             name = record_id(*record)
-            cell, representative = happened.get(name, (None, None))
+            cells, representative = happened.get(name, ("[]", None))
             refused = self._refused.get(record, (0, 0))
-            yield Fate(record, name, sorted(versions.get(record, [])), refused, cell, representative)
+            yield Fate(record, name, sorted(versions.get(record, [])), refused, json.loads(cells), representative)
 
     def _hear(self, told: Told) -> tuple[Any, ...] | None:
         """Count a delivery for the books; return its row when it was accepted."""
@@ -192,47 +182,32 @@ class Reckoning:
 
     def _row(self, told: Told) -> tuple[Any, ...]:
         event = json.loads(told.line)
-        header, person, crossing = event["header"], event["person"], event["event"]
+        header, person, happened = event["header"], event["person"], event["event"]
         recorded_at = _ms(header["recorded_at"])
         said = {k: v for k, v in header.items() if k not in ("record_no", "revision", "recorded_at")}
-        content = blake2b(json.dumps([said, person, crossing], sort_keys=True).encode(), digest_size=16).digest()
+        content = blake2b(json.dumps([said, person, happened], sort_keys=True).encode(), digest_size=16).digest()
         row = (told.agency, told.family, header["record_no"], header["revision"], content, header["op"], recorded_at,
                told.least, told.most)  # fmt: skip
         if header["op"] == "CANCEL":
-            return (*row, *[None] * 7)
-        at = _ms(header["occurred_at"])
-        document = f"{person['document']['issuer']}|{person['document']['number']}"
-        where = crossing["direction"], crossing["checkpoint"], at
-        return (*row, person["birth_date"], document, person["personal_no"], *where, self._cell(person, crossing, at))
-
-    def _cell(self, person: Mapping[str, Any], crossing: Mapping[str, Any], at: int) -> str | None:
-        if crossing["result"] not in self._country.let_through:
-            return None
-        nationalities = person["citizenship"]
-        codes = (
-            "F06",
-            self._country.month(at),
-            crossing["direction"],
-            "C" if self._country.alpha3 in nationalities else "F",
-            self._country.areas[nationalities[0]],
-            crossing["section"],
-            crossing["mode"],
-            crossing["purpose"] or "_Z",
-            crossing["checkpoint"],
-        )
-        return "|".join(codes)
+            return (*row, *[None] * 6)
+        rule, at = RULES[told.family], _ms(header["occurred_at"])
+        report = Said(self._country.day(at), person, happened)
+        document = person.get("document")
+        same = [happened[name] for name in rule.same]
+        same += [str(report.day)] if rule.minutes is None else []
+        same += [document and f"{document['issuer']}|{document['number']}"] if rule.document else []
+        tolerance = None if rule.minutes is None else rule.minutes * 60_000
+        birth = person.get("birth_date") or str(person["birth_year"])
+        cells = list(rule.cells(report, self._country))
+        return (*row, birth, json.dumps(_keys(person)), at, json.dumps(same), tolerance, json.dumps(cells))
 
     def _assume(self) -> None:
         rivals = "SELECT COUNT(*) FROM speaking GROUP BY agency, family, record_no HAVING COUNT(*) > 1"
         if self._db.execute(rivals).fetchone():
             raise Assumption("Two contents under one revision were recorded at the same instant.")
-        twofold = """SELECT 1 FROM speaking WHERE op <> 'CANCEL' AND number IS NOT NULL
-            GROUP BY birth, document HAVING COUNT(DISTINCT number) > 1"""
+        twofold = "SELECT 1 FROM link WHERE key LIKE '% number %' GROUP BY person HAVING COUNT(DISTINCT key) > 1"
         if self._db.execute(twofold).fetchone():
-            raise Assumption("One document was reported with two personal numbers.")
-        other = "SELECT 1 FROM delivered WHERE family <> ?"
-        if self._db.execute(other, (CROSSING,)).fetchone():
-            raise Assumption(f"Only {CROSSING} can be judged.")
+            raise Assumption("Reports that hang together name two personal numbers.")
 
     def _count(self) -> None:
         """Count what the books must say of versions and records."""
@@ -259,6 +234,20 @@ class Reckoning:
         book = self.accounts.setdefault(account, {})
         least, most = book.get(entry, (0, 0))
         book[entry] = least + told.least, most + told.most
+
+
+def _keys(person: Mapping[str, Any]) -> list[str]:
+    """Return what makes reports with one birth date one person's; a name does so only beside a whole birth date."""
+    document, number = person.get("document"), person.get("personal_no")
+    keys = []
+    if number is not None:
+        register = person["citizenship"][0] if document is None else document["issuer"]
+        keys.append(f"number {register} {number}")
+    if document is not None:
+        keys.append(f"document {document['issuer']} {document['number']}")
+    if person.get("birth_date"):
+        keys.append(f"name {person['surname']}, {person['given_names']}")
+    return keys
 
 
 def _ms(text: str) -> int:

@@ -9,7 +9,6 @@ import platform
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,19 +19,18 @@ from rich.console import Console
 
 from ops.chaos.check import Result, check
 from ops.chaos.collect import Feed, fates, settled
+from ops.chaos.families import CONVENTION
 from ops.chaos.house import House
 from ops.chaos.ledger import Ledger
 from ops.chaos.plan import Kind, Strike, plan
-from ops.chaos.reckon import Country, Reckoning
+from ops.chaos.reckon import Reckoning
 from ops.chaos.senders import Senders
 from ops.chaos.strikes import Strikes
+from ops.chaos.tables import Country
+from ops.chaos.traffic import DELIVERIES_EACH, Traffic
 from ops.chaos.verdicts import Heard, hear
-from ops.demo import bts, generate
-from ops.demo.faults import Delivery
-from ops.demo.schedule import Schedule
 from ops.settings import Settings
 from schemas import codelists
-from schemas.conventions import Convention
 
 RATE = 400
 """Events a second, so that the machine still has air."""
@@ -103,7 +101,7 @@ class Chaos:
             began = time.monotonic()
             course.heard = await self._hear(senders)
             ledger.tell(course.heard.told)
-            country = Country.read(generate.CONVENTION, codelists.DIRECTORY / "COUNTRY.csv")
+            country = Country.read(CONVENTION, codelists.DIRECTORY / "COUNTRY.csv")
             reckoned = await asyncio.to_thread(Reckoning, ledger, country)
             course.settled = await settled(feed, reckoned.accounts, SETTLE_SECS)
             course.settle_secs = time.monotonic() - began
@@ -116,9 +114,9 @@ class Chaos:
         orders, enough = self._orders, asyncio.Event()
         secs = sum(_TYPICAL_SECS.get(s.kind, 1.0) + s.pause_secs + s.secs for s in strikes)
         secs = min(secs * 2, (orders.minutes or 1e9) * 60 * 1.2)
-        planned = deliveries(self._house.convention, orders.seed, round(secs * orders.rate))
+        traffic = Traffic(self._house.convention, orders.seed, round(secs * orders.rate / DELIVERIES_EACH))
         began = time.monotonic()
-        sending = asyncio.create_task(senders.send(planned, orders.rate, enough))
+        sending = asyncio.create_task(senders.send(traffic.deliveries(), orders.rate, enough))
         watching = asyncio.create_task(_watch(feed, course))
         try:
             await self._strikes.carry_out(strikes, began + (orders.minutes or 1e9) * 60)
@@ -204,13 +202,6 @@ class Chaos:
 
     def _say(self, what: str) -> None:
         self._console.print(what, highlight=False, soft_wrap=True)
-
-
-def deliveries(convention: Convention, seed: int, number: int) -> Iterator[Delivery]:
-    """Yield about so many deliveries of the published table's crossings, with all faults, in order of their time."""
-    published = bts.choose(bts.read())
-    scale = number / 1.3 / sum(published.persons.values())
-    return (delivery for _, delivery in Schedule(published.scaled(scale), convention, seed).deliveries())
 
 
 async def _watch(feed: Feed, course: Course) -> None:

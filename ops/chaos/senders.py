@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from ops import secrets
 from ops.chaos.ledger import Account, Ledger
 from ops.chaos.over_http import Event, HttpDoor, Request
-from ops.demo.faults import Delivery
+from ops.chaos.traffic import Delivery
 from ops.publish_kafka import encoded
 from ops.settings import Settings
 from schemas.contracts import FAMILIES
@@ -124,13 +124,8 @@ class Senders:
                 return
 
 
-def wanted(delivery: Delivery) -> str:
-    """Return the answer that a delivery deserves."""
-    return "refused" if delivery.answer == "refused" else "accepted"
-
-
 def _event(delivery: Delivery) -> Event:
-    return Event(delivery.line, wanted(delivery))
+    return Event(delivery.line, delivery.wanted)
 
 
 def digest(value: bytes) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.house import tree
 
-CHECKER = ("check", "reckon", "ledger")
+CHECKER = ("check", "reckon", "ledger", "tables")
 OF_THE_PRODUCT = {"schemas", "streams", "connectors", "ops"}
 
 

@@ -12,13 +12,13 @@ from connectors.entry import Entry
 from connectors.feed_store.books import books
 from connectors.feed_store.cells import of_change
 from connectors.inbox import frame
+from connectors.table_view import Edition, Source, view
 from ops.chaos.check import Result, check
+from ops.chaos.families import CONVENTION
 from ops.chaos.ledger import Ledger, Record, Told
-from ops.chaos.reckon import Country, Reckoning
-from ops.chaos.senders import wanted
-from ops.demo import generate
-from ops.demo.faults import Delivery
-from ops.demo.schedule import schedule
+from ops.chaos.reckon import Reckoning
+from ops.chaos.tables import TABLES, Country
+from ops.chaos.traffic import Delivery, Traffic
 from schemas import codelists, conventions, keys
 from schemas import frame as wire
 from schemas.codelists import CodeLists
@@ -28,6 +28,7 @@ from schemas.frame import Frame
 from schemas.header import Header, pack, record_id
 from streams import questions
 from streams.books import TABLE as BOOKS
+from streams.dataflows import DATAFLOWS
 from streams.dataflows.definition import Rules
 from streams.fold import Effect, Fold, Message, Send, View
 from streams.reconcile.fold import Reconcile
@@ -49,19 +50,18 @@ Change = Callable[[Frame], list[Frame]]
 
 @cache
 def rules() -> Rules:
-    convention = conventions.load(generate.CONVENTION)
+    convention = conventions.load(CONVENTION)
     return Rules(convention, CodeLists.load(*convention.codelist_directories))
 
 
 @cache
 def country() -> Country:
-    return Country.read(generate.CONVENTION, codelists.DIRECTORY / "COUNTRY.csv")
+    return Country.read(CONVENTION, codelists.DIRECTORY / "COUNTRY.csv")
 
 
 @cache
 def deliveries() -> tuple[Delivery, ...]:
-    planned = schedule(rules().convention, "2410,3408", scale=0.1, seed=7)
-    return tuple(delivery for _, delivery in planned.deliveries())
+    return tuple(Traffic(rules().convention, seed=7, happenings=500).deliveries())
 
 
 def as_it_is(frame: Frame) -> list[Frame]:
@@ -144,16 +144,28 @@ class World:
         except Refused as refused:
             entry = self._admission.refusal(sent.agency, sent.family, refused.reasons, name, NOW + number)
             answer = "refused"
-        return entry, Told(sent.agency, sent.family, sent.line, wanted(sent), answer, None)
+        return entry, Told(sent.agency, sent.family, sent.line, sent.wanted, answer, None)
 
     def _find(self, records: Sequence[Record]) -> None:
         changes = self._replay.cells
-        self._ledger.find_cells({key: c.measures[0] for key, c in changes.items() if not key.startswith(BOOKS)})
+        for table in TABLES:
+            self._ledger.find_cells(self._figures(table))
         agencies = {agency.id: code for code, agency in rules().convention.agencies.items()} | {0: "nobody"}
         families = {family.id: name for name, family in FAMILIES.items()} | {0: "unknown"}
         for row in books(of_change(c, self._tick) for key, c in changes.items() if key.startswith(BOOKS)):
             self._ledger.find_book((agencies[row.agency], families[row.family]), row.counts)
         self._ledger.find_fates((record, self._fate(record)) for record in records)
+
+    def _figures(self, table: str) -> dict[str, int]:
+        """Return a table as the feed shows it, by TABLE|PERIOD|code|…, with the measure behind it if there are some."""
+        cells = [of_change(c, self._tick) for key, c in self._replay.cells.items() if key.startswith(f"{table}|")]
+        source = Source(DATAFLOWS[table], rules().convention, rules().lists)
+        shown = view(source, cells, Edition(self._tick, 1), detail=True)
+        several = len(shown.measures) > 1
+        return {
+            "|".join((table, seen.period, *seen.codes, *([seen.measure.id] if several else []))): seen.value
+            for seen in shown.observations
+        }
 
     def _fate(self, named: Record) -> dict[str, Any] | None:
         record = record_id(*named)
