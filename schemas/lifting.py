@@ -39,6 +39,10 @@ class Lift:
         return cores.encode(replace(core, keys=keys, codes=tuple(codes)))
 
 
+UNLIFTED = Lift()
+"""What brings nothing up: for a generation of the first level."""
+
+
 def _raised(key: bytes, nested: Sequence[bytes]) -> bytes:
     return key[:1] + raised(key[1:], nested) if key[0] in _KEYED else key
 

@@ -30,6 +30,7 @@ from schemas.codelists import CodeLists
 from schemas.conventions import load
 from schemas.errors import Broken
 from schemas.header import SIZE
+from schemas.lifting import UNLIFTED, Lift
 from streams.aggregate import Aggregate
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
@@ -58,6 +59,7 @@ class Job:
     scratch: Path  # an empty directory, for what the stages hand on and for state
     on_disk: bool = False  # keep the state in RocksDB: slower, for more than memory holds
     until: int | None = None  # the newest cut not after it is the last, seconds since 1970; None: all cuts
+    lift: Lift = UNLIFTED  # to the level of link keys that the doors are at
     step_bytes: int = STEP_BYTES
 
     def log(self, source: int, where: int) -> Path:
@@ -202,7 +204,7 @@ def _of_cuts(cuts: Collection[int], inbox: Iterable[Entry]) -> Iterator[Entry]:
 
 def _reconcile(job: Job, partition: int) -> _Done:
     files = [job.log(source, partition) for source in range(len(job.inbox))]
-    fold = Reconcile(partition, len(job.inbox), rules_of(job.convention))
+    fold = Reconcile(partition, len(job.inbox), rules_of(job.convention), job.lift)
     done = _fold(job, fold, in_step([spooled(file) for file in files]), [job.partials(partition)])
     for file in files:
         file.unlink()

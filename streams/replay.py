@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from schemas.lifting import UNLIFTED, Lift
 from streams.aggregate import Aggregate
 from streams.dataflows.definition import Rules
 from streams.deduplicate import Deduplicate
@@ -55,12 +56,12 @@ class Station:
 class Replay:
     """The whole way in memory: inbox -> log -> partials -> cells."""
 
-    def __init__(self, rules: Rules, inbox_partitions: int = 8, log_partitions: int = 8) -> None:
+    def __init__(self, rules: Rules, inbox_partitions: int = 8, log_partitions: int = 8, lift: Lift = UNLIFTED) -> None:
         """Partition counts change no figure; the defaults are those of the topics."""
         agencies = {agency.id: code for code, agency in rules.convention.agencies.items()}
         self.inbox, self.log, self.partials = Log(inbox_partitions), Log(log_partitions), Log(1)
         self.deduplicate = [Station(Deduplicate(i, log_partitions, agencies), i) for i in range(inbox_partitions)]
-        self.reconcile = [Station(Reconcile(j, inbox_partitions, rules), j) for j in range(log_partitions)]
+        self.reconcile = [Station(Reconcile(j, inbox_partitions, rules, lift), j) for j in range(log_partitions)]
         self.aggregate = Station(Aggregate(log_partitions), 0)
         self.cells: dict[str, CellChange] = {}
         self.set_aside: list[Send] = []

@@ -19,7 +19,8 @@ import msgspec
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
-from schemas.header import ACCEPTED_AT, BLOCK, OP, OWNER, RECORD, SEQ, Kind, Op, spoken
+from schemas.header import ACCEPTED_AT, BLOCK, LINK_KEY_ID, OP, OWNER, RECORD, SEQ, Kind, Op, spoken
+from schemas.lifting import UNLIFTED, Lift
 from streams import books
 from streams.barrier import Barrier, Close
 from streams.dataflows import facts_of, reading
@@ -53,11 +54,15 @@ class Reconcile:
 
     hot = b"v"  # the cells
 
-    def __init__(self, source: int, inbox_partitions: int, rules: Rules) -> None:
-        """`source` is the log partition; `inbox_partitions` the number of deduplicate's partitions."""
+    def __init__(self, source: int, inbox_partitions: int, rules: Rules, lift: Lift = UNLIFTED) -> None:
+        """`source` is the log partition; `inbox_partitions` the number of deduplicate's partitions.
+
+        `lift` brings the cores of earlier link keys to the generation's level (law L8).
+        """
         self._source = source
         self._sources = inbox_partitions
         self._rules = rules
+        self.lift = lift
         self._due_of = lru_cache(maxsize=4096)(self._due_at)
         self.due = lru_cache(maxsize=1 << 16)(self._due_in)
         """Cell -> the instant (ms) from which a first statement in it is late."""
@@ -159,6 +164,7 @@ class _Step:
     def __init__(self, view: View, stage: Reconcile) -> None:
         self._view = view
         self._stage = stage
+        self._level = stage.lift.level
         self._barrier = Barrier(view, stage.sources)
         self._books = books.Tally(view)
         self._cells = Cells(view, self._barrier.closed)
@@ -210,6 +216,8 @@ class _Step:
         report: Report | Broken | None = None
         if header[0] == Kind.ASSERT:
             try:
+                if header[LINK_KEY_ID] < self._level:
+                    raw = self._stage.lift(header, raw)
                 report = read_report(header[RECORD], spoken(header), raw)
             except Broken as error:
                 report = error

@@ -70,10 +70,10 @@ def admission() -> Admission:
     return Admission(rules().convention, rules().lists, SECRETS)
 
 
-def admit(sent: Sent, number: int, accepted_at: int) -> Answer:
+def admit(sent: Sent, number: int, accepted_at: int, door: Admission | None = None) -> Answer:
     """Return what the door makes of an event, which it may change: it gets a copy."""
     arrival = Arrival(sent.agency, sent.family, number.to_bytes(8, "big"), accepted_at)
-    return answer(admission(), arrival, json.loads(json.dumps(sent.event)))
+    return answer(door or admission(), arrival, json.loads(json.dumps(sent.event)))
 
 
 def cut_after(all_lines: list[Sent | int], place: int) -> int:
