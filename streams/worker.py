@@ -77,6 +77,8 @@ class Worker:
         self._ends: dict[int, int] = {}
         self._sought: dict[int, tuple[int, int]] = {}
         self._broken_steps = 0
+        self._named = [("generation", str(assignment.topics.generation).encode())]
+        """For the quarantine, which all generations share: a fold knows nothing of generations."""
         self.app = self._faust_app()
 
     @property
@@ -243,8 +245,9 @@ class Worker:
         for output in outputs:
             producer = await self._started_producer()  # not before: aggregate may write nowhere, so it can have none
             topic = self.assignment.topics.name(output.topic)
+            headers = self._named if output.topic == "quarantine" else None
             self.assignment.reach(CrashPoint.SEND_BEFORE)
-            place.sending.append(await producer.send(topic, output.value, partition=output.partition))
+            place.sending.append(await producer.send(topic, output.value, partition=output.partition, headers=headers))
             self.assignment.reach(CrashPoint.SEND_AFTER)
 
     async def _settle(self, place: _Place) -> None:

@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ops import topics as ops_topics
 from streams.deduplicate import Deduplicate
@@ -31,9 +32,26 @@ async def test_every_cell_of_every_cut_is_as_the_folds_in_memory_have_it(inbox: 
         for agent in AGENTS:
             made.start(agent)
         await compare(made, inbox)
+        await inbox.put(0, b"rubbish")
         await inbox.fill(list(crossings(chance, 100)), chance, pause=0.05)  # while all are at work
         await compare(made, inbox)
+    assert str(made.settings.generation).encode() in await quarantined(inbox, b"rubbish")
     assert any(key.startswith("F06|") for key in inbox.cuts[inbox.tick])
+
+
+async def quarantined(inbox: Inbox, value: bytes) -> set[bytes | None]:
+    """Return the generations that have set this message aside."""
+    place = TopicPartition(inbox.topics.name("quarantine"), 0)
+    async with AIOKafkaConsumer(bootstrap_servers=inbox.bootstrap) as consumer:
+        end = (await consumer.end_offsets([place]))[place]
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        found = set()
+        while await consumer.position(place) < end:
+            message = await consumer.getone(place)
+            if message.value.endswith(b"\n" + value):
+                found.add(dict(message.headers).get("generation"))
+        return found
 
 
 async def test_nothing_is_lost_or_counted_twice_when_each_worker_is_killed_three_times(

@@ -104,6 +104,11 @@ class Inbox:
                     await self._tick(producer)
                 await asyncio.sleep(pause)
 
+    async def put(self, number: int, value: bytes) -> None:
+        """Write one message into a partition."""
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all") as producer:
+            await self._write(producer, number, value)
+
     async def _tick(self, producer: AIOKafkaProducer) -> None:
         self.tick += 1
         for number in range(PARTITIONS):
