@@ -15,6 +15,7 @@ from connectors.error_catalogue import catalogue, meaning, remedy
 from connectors.problems import STATUS
 from docs import crash_points, reference
 from ops import cli, dashboard, settings
+from ops.processes import AGENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schemas", "streams", "connectors", "ops")
@@ -122,10 +123,13 @@ def rooms() -> str:
 
 
 def targets(local: bool) -> str:
-    """Return where Prometheus finds every process: on this machine, or in the containers of docker-compose.yml."""
+    """Return where Prometheus finds every process: on this machine, or in the containers of docker-compose.yml.
+
+    On this machine without the workers: they come and go with generations, so their supervisor says where they are.
+    """
     where = "of `migex up` with the default settings" if local else "in the containers of docker-compose.yml"
     lines = [f"# Where the processes {where} answer; made by `make generate`."]
-    for process in settings.PROCESSES:
+    for process in [name for name in settings.PROCESSES if not (local and name in AGENTS)]:
         host, port = settings.Settings().address(process)
         lines.append(f'- {{targets: ["{host if local else process}:{port}"], labels: {{process: {process}}}}}')
     return "\n".join(lines) + "\n"

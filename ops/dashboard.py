@@ -105,7 +105,7 @@ ROWS: Sequence[tuple[str, tuple[Panel, ...]]] = (
                 "What the tables show was true this long ago.",
                 "s",
                 (
-                    Query("min(migex_cut_age_seconds)", "cut"),
+                    Query('min(migex_cut_age_seconds{crew!="beside"})', "cut"),
                     Query("time() - max(migex_tick_timestamp_seconds)", "tick"),
                 ),
             ),
@@ -121,14 +121,14 @@ ROWS: Sequence[tuple[str, tuple[Panel, ...]]] = (
                 "From acceptance to fold",
                 "Age of the newest record when an agent folded it.",
                 "s",
-                (Query("max by (agent) (migex_lag_seconds)", "{{agent}}"),),
+                (Query("max by (agent, generation) (migex_lag_seconds)", "{{agent}} {{generation}}"),),
             ),
             Panel(
                 "timeseries",
                 "Frames not applied yet",
                 "Log end less applied offset.",
                 "none",
-                (Query("sum by (agent) (migex_lag_frames)", "{{agent}}"),),
+                (Query("sum by (agent, generation) (migex_lag_frames)", "{{agent}} {{generation}}"),),
             ),
             Panel(
                 "timeseries",

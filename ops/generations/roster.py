@@ -9,6 +9,7 @@ import structlog
 from connectors.feed_store import FeedStore, Generation, State
 from connectors.feed_store.manifest import LIVE
 from ops.crews import Place, Program, crew
+from ops.generations import targets
 from ops.generations.rules import manifest
 from ops.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
@@ -25,16 +26,22 @@ class Roster:
         self._places: dict[int, Place] = {}
 
     def __call__(self) -> dict[str, Program] | None:
-        """Return name and program of all workers that should run here; None: nobody can say now, go on as before."""
+        """Return name and program of all workers that should run here; None: nobody can say now, go on as before.
+
+        Prometheus is told of them, see `targets`.
+        """
         try:
             found = self._alive()
         except Unavailable as error:
             structlog.get_logger().warning("Which generations there are is not known now.", reason=str(error))
             return None
         self._places = {each.number: self._place(each) for each in found}
-        return {
+        programs = {
             name: program for each in found for name, program in crew(self._settings, each, self._places[each.number])
         }
+        current = next((each.number for each in found if each.state == State.CURRENT), None)
+        targets.write(self._settings.home / "crews.json", targets.targets(programs, current))
+        return programs
 
     def numbers(self) -> list[int]:
         """Return the generations to work for, the current one first; the settings' own when nobody can say now."""

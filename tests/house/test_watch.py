@@ -27,7 +27,7 @@ RULES: Mapping[str, Any] = yaml.safe_load((PROMETHEUS / "rules.yml").read_text()
 ALERTS: Mapping[str, Mapping[str, Any]] = {
     rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
 }
-SCRAPE_LABELS = {"job", "instance", "process", "le", "equation"}
+SCRAPE_LABELS = {"job", "instance", "process", "generation", "crew", "le", "equation"}
 
 
 def expressions() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -105,6 +106,40 @@ def test_a_generation_that_is_built_has_a_worker_for_each_core_and_keeps_them(se
         assert set(roster() or ()) == {name for name in built if ".g2" in name}
     assert set(Roster(settings)() or ()) == {"deduplicate", "reconcile", "aggregate"}  # begun anew: it is the first now
     assert roster.numbers() == [2]
+
+
+def told(home: Path) -> dict[str, dict[str, str]]:
+    """Return the labels of each target that Prometheus is told of."""
+    found = json.loads((home / "crews.json").read_text())
+    assert all(len(each["targets"]) == 1 for each in found)
+    return {each["targets"][0]: each["labels"] for each in found}
+
+
+def test_prometheus_is_told_of_all_crews_and_which_is_the_current_one(settings: Settings) -> None:
+    roster = Roster(settings)
+    plain = {f"{h}:{p}" for h, p in map(settings.address, ("deduplicate", "reconcile", "aggregate"))}
+    roster()
+    first = told(settings.home)
+    assert set(first) == plain
+    assert {(labels["generation"], labels["crew"]) for labels in first.values()} == {("1", "current")}
+    with closing(FeedStore(settings.feed_url, 1)) as store:
+        store.generations.begin(2, manifest(settings))
+        programs = roster() or {}
+        second = told(settings.home)
+        assert len(second) == len(programs)
+        assert {where: second[where] for where in plain} == first
+        assert {labels["crew"] for where, labels in second.items() if where not in plain} == {"beside"}
+        assert {labels["process"] for labels in second.values()} == {"deduplicate", "reconcile", "aggregate"}
+        store.generations.ready(2)
+        store.generations.switch(2, "rehearsed")
+        store.generations.dropping(1)
+        roster()
+    last = told(settings.home)
+    assert set(last) == set(second) - plain
+    assert {(labels["generation"], labels["crew"]) for labels in last.values()} == {("2", "current")}
+    written = (settings.home / "crews.json").stat().st_mtime_ns
+    roster()
+    assert (settings.home / "crews.json").stat().st_mtime_ns == written
 
 
 def test_another_programs_generations_are_left_to_it(settings: Settings) -> None:
