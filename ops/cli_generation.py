@@ -76,7 +76,7 @@ def switch(number: int, /, *, reason: Annotated[str | None, Parameter(name="--ac
 
 @app.command(name="drop")
 def drop(number: int, /) -> int:
-    """End a generation's workers and delete its topics, state and figures. Never the current one.
+    """End a generation's workers and delete its topics, checkpoints, figures and state here. Never the current one.
 
     Args:
         number: The generation.

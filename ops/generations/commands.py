@@ -87,8 +87,11 @@ def switch(at: Site, number: int, accepted: str | None, console: Console) -> int
 
 def drop(at: Site, number: int, console: Console) -> int:
     """Drop a generation; exit status."""
-    dropping.drop(at, number)
-    console.print(f"generation {number} is dropped: topics, state, checkpoints and rows")
+    left = dropping.drop(at, number)
+    console.print(f"generation {number} is dropped: topics, this host's state, checkpoints and rows", soft_wrap=True)
+    for directory in left:
+        console.print(f"could not be deleted: {directory}", soft_wrap=True)
+    console.print(f"other hosts that had workers for it keep state/g{number} in their homes: delete it there")
     return 0
 
 

@@ -126,7 +126,9 @@ def test_a_generation_is_built_beside_the_running_one_is_equal_and_takes_its_pla
         commands.switch(at, second, None, system.console)
         assert at.store.shown().generation == second
         crew = system.pids()
+        (system.settings.checkpoints_directory / f"g{first}").mkdir(parents=True, exist_ok=True)
         commands.drop(at, first, system.console)
+        assert f"other hosts that had workers for it keep state/g{first}" in system.screen.getvalue()
         fill(system.inbox, 20, 3)
         system.counted(second)
         assert system.pids() == crew  # they worked on, undisturbed
@@ -134,6 +136,7 @@ def test_a_generation_is_built_beside_the_running_one_is_equal_and_takes_its_pla
     missing = [d.name for d in asyncio.run(topics.diff(Kafka(system.inbox.bootstrap), own)) if d.found == "missing"]
     assert missing == [own.name("log"), own.name("partials")]
     assert not (system.settings.state / f"g{first}").exists()
+    assert not (system.settings.checkpoints_directory / f"g{first}").exists()
 
 
 @pytest.mark.long

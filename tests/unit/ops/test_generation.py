@@ -17,7 +17,7 @@ from rich.console import Console
 from connectors.feed_store import FeedStore
 from connectors.table_query import Question, Style
 from ops import table
-from ops.generations import commands
+from ops.generations import commands, dropping
 from ops.generations.rules import manifest
 from ops.generations.site import Site, site
 from ops.settings import Settings, with_free_ports
@@ -143,3 +143,20 @@ def test_the_command_line_says_it_in_one_line_and_by_its_exit_status(settings: S
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, len(done.stderr.splitlines())) == (65, 1)
     assert done.stderr.startswith("migex: generation-not-compared: ")
+
+
+def test_what_is_cleared_are_the_dropped_ones_state_and_checkpoints_alone(settings: Settings) -> None:
+    roots = (settings.state, settings.checkpoints_directory)
+    for root in roots:
+        for number in (1, 2, 21):
+            (root / f"g{number}" / "reconcile" / "p0").mkdir(parents=True)
+    assert dropping.clear(settings, 2) == []
+    assert [sorted(path.name for path in root.iterdir()) for root in roots] == [["g1", "g21"]] * 2
+    assert dropping.clear(settings, 2) == []  # begun again
+
+
+def test_what_could_not_be_cleared_is_named(settings: Settings) -> None:
+    settings.checkpoints_directory.mkdir(parents=True)
+    stays = settings.checkpoints_directory / "g2"
+    stays.touch()  # no directory, so that even root cannot remove it as one
+    assert dropping.clear(settings, 2) == [stays]
