@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from ops import cli_agency as agencies
 from ops import cli_generation as generation
+from ops import cli_keys as keys
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
 
@@ -49,6 +50,7 @@ config = App(name="config", help="The settings: environment variables that begin
 for _part in (broker, topics, config, generation.app):
     app.command(_part)
 app.command(agencies.app)
+app.command(keys.app)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

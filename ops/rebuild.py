@@ -18,6 +18,7 @@ from connectors.feed_store.comparison import TableComparison, compare, digest
 from connectors.formats import text
 from connectors.table_view import Edition, Source, view
 from connectors.topic_log import messages, topic_log
+from ops import secrets
 from ops.access import access
 from ops.archive import admin_client
 from ops.settings import Settings
@@ -88,6 +89,7 @@ def job(wishes: Wishes, settings: Settings, scratch: Path) -> Job:
         scratch=scratch,
         on_disk=wishes.on_disk,
         until=wishes.cut,
+        lift=secrets.lifting(settings.secrets, secrets.level(settings.secrets)),
     )
 
 

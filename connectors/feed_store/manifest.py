@@ -35,6 +35,7 @@ class Manifest(msgspec.Struct, frozen=True):
     every_from: int = 0  # before this tick only some close a cut, see streams.thinning
     previous: int = 0  # the generation that was current when it began; 0: none
     convention_file: str = ""  # where that convention lay when it began
+    link_level: int = 1  # of link keys: cores of earlier levels are lifted to it, so no figure depends on it
 
     def counts_as(self, other: Manifest) -> bool:
         """Whether both give the same figures from the same inbox."""

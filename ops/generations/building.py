@@ -27,6 +27,8 @@ from streams.fold import VERSION
 from streams.topics import Topics
 
 POLL_SECS = 0.2
+UNFINISHED = (State.BUILDING, State.READY)
+"""States of a generation that is to be gone on with."""
 
 
 def begin(at: Site, number: int | None = None) -> int:
@@ -34,16 +36,22 @@ def begin(at: Site, number: int | None = None) -> int:
 
     One that is being built, or is ready, is gone on with. Raises Refused when the number was used otherwise.
     """
-    current = at.current()
-    newest = at.generations.standing(current).newest
-    own = manifest(at.settings, speaks_from=newest, every_from=newest, previous=current)
+    own = following(at)
     found = None if number is None else at.generations.find(number)
     if number is None or found is None:
         return begin_as(at, own, number)
-    if found.state not in (State.BUILDING, State.READY) or not found.manifest.counts_as(own):
+    if found.state not in UNFINISHED or not found.manifest.counts_as(own):
         rule = f"Generation {number} is {found.state}, or was begun with other rules."
         raise Refused((Reason("generation-used", "generation", rule, "Leave the number out: the next one is taken."),))
     return number
+
+
+def following(at: Site, link_level: int = 1) -> Manifest:
+    """Return the manifest of a generation after the current one, which links at no earlier level of link keys."""
+    current = at.current()
+    newest = at.generations.standing(current).newest
+    level = max(link_level, at.generation(current).manifest.link_level)
+    return manifest(at.settings, speaks_from=newest, every_from=newest, previous=current, link_level=level)
 
 
 def begin_as(at: Site, rules: Manifest, number: int | None = None) -> int:

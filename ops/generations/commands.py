@@ -12,6 +12,7 @@ from connectors.feed_store import Generation, iso
 from connectors.feed_store.comparison import Example, TableComparison, compare, digest
 from connectors.feed_store.manifest import SILENT
 from connectors.table_query import instant_of
+from ops import secrets
 from ops.generations import building, dropping
 from ops.generations.rules import manifest
 from ops.generations.site import Site
@@ -68,7 +69,14 @@ def contrast(at: Site, left: int, right: int, cut: str | None, console: Console)
 
 
 def switch(at: Site, number: int, accepted: str | None, console: Console) -> int:
-    """Switch to a generation as soon as it has all that readers have seen; exit status."""
+    """Switch to a generation as soon as it has all that readers have seen, the doors then to its level; exit status.
+
+    Raises Refused for one that links below the doors' level: keys are not brought down.
+    """
+    found = at.generations.find(number)
+    level, file = (found.manifest.link_level, found.manifest.convention_file) if found else (1, "")
+    if found:
+        _require_level(at, number, level)
     end = time.monotonic() + _SWITCH_SECS
     while True:
         try:
@@ -79,7 +87,13 @@ def switch(at: Site, number: int, accepted: str | None, console: Console) -> int
                 raise
             time.sleep(building.POLL_SECS / 2)
     console.print(f"readers see generation {number}, from the cut {iso(cut)} on")
-    file = at.generation(number).manifest.convention_file
+    if secrets.level(at.settings.secrets) < level:
+        secrets.raise_level(at.settings.secrets, level)
+        console.print(
+            f"doors make link keys at level {level} from now on; those of other hosts need the new key, then "
+            "link-level. Earlier generations cannot link by it: drop them",
+            soft_wrap=True,
+        )
     if file != str(at.settings.convention):
         console.print(f"doors and titles are still of another convention: set MIGEX_CONVENTION={file}", soft_wrap=True)
     return 0
@@ -100,7 +114,8 @@ def prove(at: Site, number: int, console: Console) -> int:
     found = at.generation(number)
     _require_same_rules(at, found)
     until = at.generations.standing(number).newest
-    rules = manifest(at.settings, speaks_from=SILENT, every_from=until, previous=number)
+    level = found.manifest.link_level
+    rules = manifest(at.settings, speaks_from=SILENT, every_from=until, previous=number, link_level=level)
     scratch = building.begin_as(at, rules)
     building.build(at, scratch, console, until=until)
     common = _common(at, number, scratch, until)
@@ -117,6 +132,15 @@ def prove(at: Site, number: int, console: Console) -> int:
     dropping.drop(at, scratch)
     console.print("built once more from the inbox, the same to the byte")
     return 0
+
+
+def _require_level(at: Site, number: int, level: int) -> None:
+    doors = secrets.level(at.settings.secrets)
+    if level < doors:
+        rule = f"Generation {number} links at level {level}, the doors make link keys at level {doors}."
+        remedy = "Keys are not brought down: `migex generation build` makes one at the level of the doors."
+        raise Refused((Reason("generation-level", "generation", rule, remedy),))
+    secrets.lifting(at.settings.secrets, level)
 
 
 def _require_same_rules(at: Site, found: Generation) -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from contextlib import closing
 
 from connectors.feed_store import FeedStore, Generation, Manifest
+from ops import secrets
 from ops.settings import Settings
 from schemas.codelists import CodeLists
 from schemas.conventions import load
 from streams.fold import VERSION
 
 
-def manifest(settings: Settings, *, speaks_from: int = 0, every_from: int = 0, previous: int = 0) -> Manifest:
-    """Return the manifest of a generation that begins now with this program and these settings."""
+def manifest(
+    settings: Settings, *, speaks_from: int = 0, every_from: int = 0, previous: int = 0, link_level: int = 1
+) -> Manifest:
+    """Return the manifest of a generation that begins now with this program and these settings.
+
+    It links at the level at which the doors make link keys, or at a later one.
+    """
     convention = load(settings.convention)
     return Manifest(
         folds=VERSION,
@@ -22,6 +28,7 @@ def manifest(settings: Settings, *, speaks_from: int = 0, every_from: int = 0, p
         every_from=every_from,
         previous=previous,
         convention_file=str(settings.convention),
+        link_level=max(link_level, secrets.level(settings.secrets)),
     )
 
 

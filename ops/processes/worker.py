@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from connectors.archive import Archive
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
+from ops import secrets
 from ops.access import access
 from ops.crews import MEMBER_PORTS
 from ops.generations.rules import enrolled
@@ -73,6 +74,8 @@ class _Office:
         self._agent = agent
         self._member = member
         self._generation = enrolled(settings)
+        level = self._generation.manifest.link_level if agent == "reconcile" else 1
+        self._lift = secrets.lifting(settings.secrets, level)
         self._convention = load(settings.convention)
         self._rules = Rules(self._convention, CodeLists.load(*self._convention.codelist_directories))
         self._topics = Topics.of(settings.generation, self._convention)
@@ -145,7 +148,7 @@ class _Office:
         return Thinned(Deduplicate(number, self._topics.partitions("log"), codes, begun.speaks_from), begun.every_from)
 
     def _reconcile(self, number: int) -> Reconcile:
-        return Reconcile(number, self._topics.partitions("inbox"), self._rules)
+        return Reconcile(number, self._topics.partitions("inbox"), self._rules, self._lift)
 
     @staticmethod
     def _show_books(store: FeedStore, convention: Convention, telemetry: AgentTelemetry) -> Callable[[CutClosed], None]:
