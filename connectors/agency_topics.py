@@ -16,7 +16,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -27,6 +27,7 @@ from connectors import confluent
 from connectors.admission import Admission
 from connectors.inbox import Inbox
 from connectors.verdicts import Answer, Arrival, Source, answer, delivery_id, observe
+from schemas.contracts import CONTRACTS, Family
 from schemas.errors import Refused, Unavailable
 from streams.crash_points import CrashPoint, Reach, never
 from streams.telemetry import DoorTelemetry
@@ -65,6 +66,7 @@ class Edges:
     telemetry: DoorTelemetry
     now: Callable[[], float] = time.time  # seconds since 1970
     reach: Reach = never
+    contracts: Mapping[int, Family] = field(default_factory=lambda: CONTRACTS)  # by the id that messages name them by
 
 
 class KafkaDoor:
@@ -119,7 +121,7 @@ class KafkaDoor:
         place = f"{message.topic} {message.partition} {message.offset} {message.timestamp}"
         name = delivery_id(place.encode(), value)
         try:
-            event: dict[str, Any] | Refused = confluent.decode(value, family)
+            event: dict[str, Any] | Refused = confluent.decode(value, family, contracts=self._edges.contracts)
         except Refused as refusal:
             event = refusal
         return answer(self._edges.admission, Arrival(agency, family, name, accepted_at, source), event)

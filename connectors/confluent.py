@@ -26,14 +26,21 @@ _READ: Mapping[str, Callable[[str], date]] = {
 }
 
 
-def decode(payload: bytes, family: str, max_bytes: int = MAX_EVENT_BYTES) -> dict[str, Any]:
+def decode(
+    payload: bytes,
+    family: str,
+    max_bytes: int = MAX_EVENT_BYTES,
+    contracts: Mapping[int, Family] = CONTRACTS,
+) -> dict[str, Any]:
     """Return the event in the bytes, which must be under a contract of the family; raises Refused.
+
+    `contracts` are those that a schema id may name, by that id.
 
     The work is bounded by the size: a contract is not recursive and its arrays have no items of zero width.
     """
     if len(payload) > max_bytes:
         raise Refused((too_large(max_bytes),))
-    contract = _contract(payload, family)
+    contract = _contract(payload, family, contracts)
     newest = FAMILIES[family]
     stream = BytesIO(payload)
     stream.seek(HEAD)
@@ -55,11 +62,11 @@ def malformed() -> Reason:
     return reason("malformed-avro", WHOLE, rule)
 
 
-def _contract(payload: bytes, family: str) -> Family:
+def _contract(payload: bytes, family: str, contracts: Mapping[int, Family]) -> Family:
     if len(payload) < HEAD or payload[0] != 0:
         rule = "A message begins with a zero byte and a schema id of four bytes (Confluent's wire format)."
         raise Refused((reason("malformed-avro", WHOLE, rule, "Use a Confluent Avro serializer."),))
-    contract = CONTRACTS.get(int.from_bytes(payload[1:HEAD], "big"))
+    contract = contracts.get(int.from_bytes(payload[1:HEAD], "big"))
     if contract is None:
         rule = "The schema id is one of the registry's."
         raise Refused((reason("unknown-schema", WHOLE, rule),))

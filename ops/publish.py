@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from ops.publish_http import Target, publish_http
 from ops.publish_kafka import Road, publish_kafka
 from ops.settings import Settings
 from ops.tally import Tally
+from ops.wire_ids import wire_ids
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention, load
 from schemas.errors import Misconfigured
@@ -66,11 +68,12 @@ async def publish(
         http = httpx.AsyncClient(timeout=60, verify=_trusting(settings))
         return await publish_http(lines, target, client=http, advance=advance)
     topics = Topics.of(settings.generation, convention)
+    ids = {contract.schema_id: number for number, contract in (await wire_ids(settings, convention)).items()}
     road = Road(
         kafka=access(settings, agency=agency),
         topic=topics.name(f"agency:{agency}:{family}"),
         verdicts=topics.name(f"verdicts:{agency}"),
-        family=FAMILIES[family],
+        family=replace(FAMILIES[family], schema_id=ids[FAMILIES[family].schema_id]),
     )
     return await publish_kafka(lines, road, advance=advance)
 

@@ -130,6 +130,13 @@ class Registry(_Section):
         False,
         description="Whether clients may register schemas of their own, in `<home>/registry.db`, to try things out.",
     )
+    url: str = Field(
+        "",
+        pattern="^(https?://.*)?$",
+        description="Address of another registry with Confluent's API that agencies use, such as Apicurio's "
+        "`/apis/ccompat/v7`; the Kafka door puts the contracts there and reads by the ids they have there. "
+        "Empty: ours.",
+    )
 
 
 class Feed(_Section):

@@ -14,6 +14,7 @@ from ops.processes.doors import admission, following, open_inbox, spare_the_coll
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
+from ops.wire_ids import wire_ids
 from ops.worker_http import state_server
 from schemas.conventions import load
 from streams.kafka import Kafka
@@ -44,6 +45,7 @@ async def _run(settings: Settings) -> None:
     )
     kafka = access(settings, "kafka-door")
     reach = Rehearsal(settings, "kafka-door").reach
+    contracts = await wire_ids(settings, convention)
     async with (
         following(settings, known),
         # a step's entries come all at once, so they need not wait long for others
@@ -53,7 +55,8 @@ async def _run(settings: Settings) -> None:
     ):
         telemetry = DoorTelemetry(registry, "kafka", tuple(convention.agencies))
         spare_the_collector()
-        await KafkaDoor(Edges(consumer, producer, inbox, known, telemetry, reach=reach), routes).run(stopped)
+        edges = Edges(consumer, producer, inbox, known, telemetry, reach=reach, contracts=contracts)
+        await KafkaDoor(edges, routes).run(stopped)
 
 
 def _consumer(kafka: Kafka, port: int) -> AIOKafkaConsumer:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 from confluent_kafka.schema_registry import (
     AsyncSchemaRegistryClient,
     Schema,
@@ -19,39 +17,18 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from prometheus_client import CollectorRegistry
 
 from connectors.registry import create_app
-from ops.ports import free_block
 from schemas import contracts, conventions
 from schemas.contracts import FAMILIES, Family
+from tests.clients.served import served
 
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 
 
-class _Server(uvicorn.Server):
-    """A server that says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = threading.Event()
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        self.listening.set()
-
-
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """Serve the registry on a free loopback port."""
-    port = free_block(1)
-    app = create_app(conventions.load(), CollectorRegistry())
-    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert server.listening.wait(20), "the registry did not start"
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    """Serve the registry."""
+    with served(create_app(conventions.load(), CollectorRegistry())) as address:
+        yield address
 
 
 @pytest.fixture
