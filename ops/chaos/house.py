@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -26,6 +28,7 @@ from ops import status, system
 from ops.broker import Broker
 from ops.broker_properties import Detour
 from ops.chaos.families import CONVENTION
+from ops.chaos.plan import WRITER
 from ops.chaos.proxy import Proxy
 from ops.pids import PidFile
 from ops.ports import free_block
@@ -48,15 +51,58 @@ SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 _QUIET = Console(quiet=True)
 
 
-class Second:
+class Side:
+    """One of an agent's two workers, on the host that it runs on."""
+
+    def __init__(self, agent: str, settings: Settings) -> None:
+        """`settings` are the host's."""
+        self.agent = agent
+        self.name = agent  # as strikes are counted
+        self.settings = settings
+        self.file = PidFile(settings.home / "run" / f"{agent}.json")
+
+    def order(self, pid: int | None = None) -> Path:
+        """Return the file that tells it at which point to die: now, when it is this process, or at its next start."""
+        name = f"crash-at-{self.agent}" if pid is None else f"crash-at-{self.agent}-{pid}"
+        return self.settings.home / "run" / name
+
+    async def answers(self) -> bool:
+        """Return whether it answers."""
+        return await self._get("/health") is not None
+
+    async def gauge(self, metric: str) -> dict[str, float]:
+        """Return the values of a gauge by partition; none when it does not answer."""
+        text = await self._get("/metrics")
+        return {} if text is None else gauge(text, metric)
+
+    async def partitions(self) -> int:
+        """Return how many partitions it has; 0 when it does not answer."""
+        return len(await self.gauge("migex_lag_frames"))
+
+    async def applied(self) -> int:
+        """Return how many messages it has folded, in the partitions that it has."""
+        return int(sum(offset + 1 for offset in (await self.gauge("migex_applied_offset")).values()))
+
+    async def _get(self, path: str) -> str | None:
+        return await asyncio.to_thread(status.get, *self.settings.address(self.agent), path)
+
+
+class Lease(NamedTuple):
+    """The right to write to the feed store."""
+
+    term: int  # how often it was taken
+    holder: Side
+    position: int  # messages of the partials that are written
+
+
+class Second(Side):
     """A second worker of an agent, as on another host: it is started again when it dies, until it is to leave."""
 
     def __init__(self, first: Settings, agent: str) -> None:
         """`first` are the settings of the system that it joins."""
-        self.agent = agent
         self.home = first.home / f"second-{agent}"
         base = free_block(32)
-        self.settings = first.model_copy(
+        host = first.model_copy(
             update={
                 "home": self.home,
                 "host": f"second-{agent}",
@@ -65,17 +111,17 @@ class Second:
                 "checkpoints": Checkpoints(directory=str(first.checkpoints_directory), secs=first.checkpoints.secs),
             }
         )
-        self.file = PidFile(self.home / "run" / f"{agent}.json")
+        super().__init__(agent, host)
+        self.name = f"second {agent}"
         self._keeping: asyncio.Task[None] | None = None
         self._program: subprocess.Popen[bytes] | None = None
         self.restarts = 0
 
     def start(self, dies_at: str = "") -> None:
         """Start it, and again whenever it dies; `dies_at` is a crash point at which it dies the first time."""
-        run = self.home / "run"
-        run.mkdir(parents=True, exist_ok=True)
+        self.order().parent.mkdir(parents=True, exist_ok=True)
         if dies_at:
-            (run / f"crash-at-{self.agent}").write_text(dies_at)
+            self.order().write_text(dies_at)
         self.restarts = 0
         self._program = None
         self._keeping = asyncio.create_task(self._keep())
@@ -151,9 +197,31 @@ class House:
             self._reader = await stack.enter_async_context(AIOKafkaConsumer(**self.broker.kafka.options()))
             yield
 
-    def program(self, name: str) -> PidFile:
-        """Return the file that names a process of the system."""
-        return PidFile(self.home / "run" / f"{name}.json")
+    def first(self, name: str) -> Side:
+        """Return a process of the system; of an agent, the system's own worker."""
+        return Side(name, self.settings)
+
+    def sides(self, agent: str) -> list[Side]:
+        """Return the workers of an agent: the system's own, and the second one if there ever was one."""
+        return [self.first(agent), *([self.seconds[agent]] if agent in self.seconds else [])]
+
+    async def lease(self) -> Lease | None:
+        """Return who may write to the feed store; None when nobody ever could, or it cannot be read just now."""
+        return await asyncio.to_thread(self._lease)
+
+    def _lease(self) -> Lease | None:
+        query = """SELECT term, holder, COALESCE(MAX(next_offset), 0)
+            FROM lease LEFT JOIN position USING (generation) WHERE generation = ? GROUP BY generation"""
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{self.home / 'feed.db'}?mode=ro", uri=True)) as store:
+                row = store.execute(query, (self.settings.generation,)).fetchone()
+        except sqlite3.Error:
+            return None
+        if row is None:
+            return None
+        term, holder, position = row
+        side = next(side for side in self.sides(WRITER) if holder.startswith(f"{side.settings.host}."))
+        return Lease(term, side, position)
 
     def join(self, agent: str, dies_at: str = "") -> Second:
         """Add a second worker of an agent; `dies_at` is a crash point at which it dies once."""
@@ -165,21 +233,9 @@ class House:
         """Return whether there is a checkpoint of an agent to begin with."""
         return any(self.settings.checkpoints_directory.glob(f"g*/{agent}/p*/*/manifest.json"))
 
-    async def answers(self, name: str) -> bool:
-        """Return whether a process of the system answers."""
-        return await asyncio.to_thread(status.get, *self.settings.address(name), "/health") is not None
-
     def total(self, agent: str) -> int:
         """Return how many partitions an agent's source has."""
         return self.topics.partitions(SOURCES[agent])
-
-    async def partitions(self, agent: str, second: bool = False) -> int:
-        """Return how many partitions a worker has; 0 when it does not answer."""
-        return len(await self._gauge("migex_lag_frames", agent, second))
-
-    async def applied(self, agent: str) -> int:
-        """Return how many messages the first worker of an agent has folded, in the partitions that it has."""
-        return int(sum(offset + 1 for offset in (await self._gauge("migex_applied_offset", agent, False)).values()))
 
     async def waiting(self, agent: str, applied: int) -> bool:
         """Return whether an agent's source holds more than was folded."""
@@ -190,12 +246,6 @@ class House:
         except KafkaError:
             return False
         return bool(sum(ends.values()) > applied)
-
-    async def _gauge(self, metric: str, agent: str, second: bool) -> dict[str, float]:
-        settings = self.seconds[agent].settings if second else self.settings
-        host, port = settings.address(agent)
-        text = await asyncio.to_thread(status.get, host, port, "/metrics")
-        return {} if text is None else gauge(text, metric)
 
     async def _send_home(self) -> None:
         for second in self.seconds.values():

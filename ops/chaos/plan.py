@@ -18,6 +18,9 @@ AGENTS = ("deduplicate", "reconcile", "aggregate")
 SHARED = ("deduplicate", "reconcile")
 """The agents that have several partitions, so that two workers can share them."""
 
+WRITER = "aggregate"
+"""The agent of which one worker writes to the feed store, under a lease, and a second one stands by."""
+
 VICTIMS: Mapping[str, int] = {
     "deduplicate": 5, "reconcile": 5, "aggregate": 4, "gateway": 3, "kafka-door": 3, "clock": 2, "feed": 1,
 }  # fmt: skip
@@ -45,6 +48,8 @@ WHILE_TAKING_OVER = ("takeover", "restore")
 WHILE_STARTING = ("lease",)
 """First words of the crash points that are reached only when a process starts."""
 
+_TAKEN = CrashPoint.LEASE_AFTER_TAKE
+
 FROZEN_SECS = 9.0
 """How long a zombie sleeps: its session of six seconds ends, and its partitions are folded by another one."""
 
@@ -58,7 +63,8 @@ class Kind(StrEnum):
     JOIN = "join"  # a second worker, on another host, is added; with a point, it dies there once and is started again
     LEAVE = "leave"  # it ends as it is told to; with a point, the first worker dies there when it takes over
     LOSE = "lose"  # it is killed, and does not come back; a point as for LEAVE
-    ZOMBIE = "zombie"  # the first worker is stopped for longer than its session, and goes on
+    ZOMBIE = "zombie"  # the first worker, or who has the lease, is stopped for longer than its session, and goes on
+    OUST = "oust"  # the worker that has the lease is killed, and comes back only when the other one has taken it
     FILL = "fill"  # the second worker's small disk is filled, and freed
     CUT = "cut"  # connections to the broker are reset and refused
     HOLD = "hold"  # nothing passes on any connection, silently
@@ -75,13 +81,15 @@ class Strike(NamedTuple):
     pause_secs: float
     kind: Kind
     on: str  # a process, a node's number, or "connections"
-    how: str = ""  # a crash point and the how-manieth time it is reached ("send-before:2")
+    how: str = (
+        ""  # a crash point, and the how-manieth time that it is reached ("send-before:2"); ZOMBIE: by its successor
+    )
     secs: float = 0.0  # how long it lasts, or how long messages gather before a kill
 
     @property
     def kills(self) -> bool:
         """Whether it is counted among the kills."""
-        return self.kind in (Kind.KILL, Kind.CRASH, Kind.BROKER) or bool(self.how)
+        return self.kind in (Kind.KILL, Kind.CRASH, Kind.BROKER, Kind.OUST) or bool(self.how)
 
     def __str__(self) -> str:
         """Return the strike as one line of the plan."""
@@ -142,8 +150,10 @@ def _points(chance: Random, *, taking_over: bool = False) -> Iterator[tuple[str,
 
 def _visits(chance: Random, kills: int) -> Iterator[list[Strike]]:
     """Yield the visits of second workers: with a zombie, with a crash while one takes over, or with a full disk."""
-    each, points = kills // 10, _points(chance, taking_over=True)
-    kinds = [Kind.ZOMBIE] * max(1, each) + [Kind.CRASH] * min(kills, max(1, each)) + [Kind.FILL] * max(1, kills // 20)
+    each, points = max(1, kills // 10), _points(chance, taking_over=True)
+    crashes = min(kills, each)
+    yield from _stand_bys(chance, each, kills - crashes)
+    kinds = [Kind.ZOMBIE] * each + [Kind.CRASH] * crashes + [Kind.FILL] * max(1, kills // 20)
     for inner in kinds:
         agent, point = next(points) if inner == Kind.CRASH else (chance.choice(SHARED), "")
         first = bool(point) and not point.startswith("restore") and chance.random() < 0.5
@@ -152,6 +162,18 @@ def _visits(chance: Random, kills: int) -> Iterator[list[Strike]]:
             steps.append(Strike(_pause(chance), inner, agent, secs=FROZEN_SECS if inner == Kind.ZOMBIE else 5.0))
         parting = chance.choice(PARTINGS)
         yield [*steps, Strike(_pause(chance), parting, agent, point if first else "")]
+
+
+def _stand_bys(chance: Random, number: int, kills: int) -> Iterator[list[Strike]]:
+    """Yield the visits of a second writer: who has the lease hangs, and is killed while there are kills left."""
+    for _ in range(number):
+        dies = kills > 1 and chance.random() < 0.5
+        steps = [Strike(_pause(chance), Kind.ZOMBIE, WRITER, f"{_TAKEN}:1" if dies else "", FROZEN_SECS)]
+        if kills > dies:
+            steps.insert(chance.randint(0, 1), Strike(_pause(chance), Kind.OUST, WRITER))
+        kills -= sum(step.kills for step in steps)
+        parting = Strike(_pause(chance), chance.choice(PARTINGS), WRITER)
+        yield [Strike(_pause(chance), Kind.JOIN, WRITER), *steps, parting]
 
 
 def _pause(chance: Random) -> float:

@@ -153,11 +153,12 @@ class Chaos:
         heard = course.heard or Heard([], 0, 0, 0)
         result.differs("messages without a verdict", heard.unanswered)
         result.differs("verdicts that contradict another one", -heard.contradicted)
+        result.differs("writes of a worker without the lease", -self._strikes.writers.intrusions)
         result.differs("messages that Kafka acknowledged and lost", heard.vanished)
         for difference in result.differences:
             self._console.print(difference, highlight=False, soft_wrap=True)
         strikes = self._strikes
-        kills, zombies = strikes.kills.total(), strikes.done[Kind.ZOMBIE]
+        kills, zombies = strikes.force.kills.total(), strikes.done[Kind.ZOMBIE]
         figures = self._figures(result, course)
         self._console.print(json.dumps(figures), highlight=False, soft_wrap=True)
         if self._orders.report is not None:
@@ -179,12 +180,12 @@ class Chaos:
             "hardware": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
             "nodes": orders.nodes,
             "rate": orders.rate,
-            "kills": dict(sorted(strikes.kills.items())),
-            "points": dict(sorted(strikes.points.items())),
+            "kills": dict(sorted(strikes.force.kills.items())),
+            "points": dict(sorted(strikes.force.points.items())),
             "strikes": dict(sorted(strikes.done.items())),
             "kills_with_lag": strikes.with_lag,
             "takeovers": strikes.takeovers,
-            "skipped": strikes.skipped,
+            "skipped": strikes.force.skipped,
             "accepted": result.accepted,
             "records": result.records,
             "cells": result.cells,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ import orjson
 from ops.chaos import broken
 from ops.chaos.families import KINDS, Fields
 from ops.chaos.people import Population, Someone, born, described
-from ops.demo.people import mistaken
 from schemas.conventions import Convention
 
 PER_HUNDRED: Mapping[str, int] = {
@@ -138,7 +137,7 @@ class Traffic:
             at = right.at - chance.choice((0, chance.randint(HOUR, 40 * DAY)))
             said.insert(0, _Words(at, described(who, chance), KINDS[family].says(who, chance)))
         if "wrong birth date" in faults:
-            wrong = [each._replace(person=_with_birth(each.person, _mistaken(who.birth, chance))) for each in said]
+            wrong = [each._replace(person=_with_birth(each.person, self._people.mistaken(who))) for each in said]
             said = [right, wrong[-1], right] if chance.random() < 0.4 else [*wrong, right]
         return said
 
@@ -235,10 +234,3 @@ class Traffic:
 
 def _with_birth(person: Fields, birth: str) -> Fields:
     return {name: value for name, value in person.items() if name not in ("birth_date", "birth_year")} | born(birth)
-
-
-def _mistaken(birth: str, chance: Random) -> str:
-    """Return a birth that a clerk might have typed instead."""
-    if len(birth) == 4:
-        return str(int(birth) - 1)
-    return mistaken(date.fromisoformat(birth), chance).isoformat()

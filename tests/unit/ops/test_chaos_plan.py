@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.chaos.plan import REACHED_BY, SHARED, Kind, plan
+from ops.chaos.plan import AGENTS, REACHED_BY, SHARED, WRITER, Kind, plan
 from ops.processes import PROCESSES
 from streams.crash_points import CrashPoint
 
@@ -41,7 +41,7 @@ def test_a_second_worker_comes_before_it_goes_and_zombies_have_one_beside_them()
                 there.add(strike.on)
             elif strike.kind in (Kind.LEAVE, Kind.LOSE):
                 there.remove(strike.on)
-            elif strike.kind in (Kind.ZOMBIE, Kind.FILL):
+            elif strike.kind in (Kind.ZOMBIE, Kind.OUST, Kind.FILL):
                 assert strike.on in there
         assert there == set()
 
@@ -58,5 +58,15 @@ def test_every_crash_point_of_a_process_is_rehearsed() -> None:
     assert used == {point for point in CrashPoint if point.split("-")[0] not in OF_COMMANDS}
 
 
-def test_only_workers_that_can_share_are_shared() -> None:
-    assert {s.on for seed in SEEDS for s in plan(seed, 20) if s.kind == Kind.JOIN} <= set(SHARED)
+def test_every_agent_gets_a_second_worker_and_only_partitions_are_shared() -> None:
+    strikes = [strike for seed in SEEDS for strike in plan(seed, 20)]
+    assert {s.on for s in strikes if s.kind == Kind.JOIN} == set(AGENTS)
+    assert {s.on for s in strikes if s.kind == Kind.FILL} == set(SHARED)
+
+
+@pytest.mark.parametrize("kills", [5, 12, 20])
+def test_who_writes_to_the_feed_store_hangs_and_is_killed_beside_another_one(kills: int) -> None:
+    for seed in SEEDS:
+        on_writers = [strike for strike in plan(seed, kills) if strike.on == WRITER]
+        assert {s.kind for s in on_writers} >= {Kind.JOIN, Kind.ZOMBIE, Kind.OUST}
+    assert any(s.kind == Kind.ZOMBIE and s.how for seed in SEEDS for s in plan(seed, kills))

@@ -61,10 +61,10 @@ def test_every_family_that_is_sent_is_counted_again_and_reported_by_two_agencies
 
 def test_no_two_people_have_a_name_a_paper_or_a_number_in_common() -> None:
     people = [someone(number, salt=5) for number in range(3_000)]
-    names = {each.surname for each in people}
+    names = {(surname, each.given_names, each.birth) for each in people for surname in each.surnames}
     papers = [paper for each in people for paper in each.papers]
     numbers = [each.personal_no for each in people if each.personal_no is not None]
-    assert len(names) == len(people)
+    assert len(names) == 2 * len(people)
     assert len(set(papers)) == len(papers) > len(people)
     assert len(set(numbers)) == len(numbers) > 0
 
