@@ -53,7 +53,7 @@ class Crew:
         `members` is how many workers each agent has.
         """
         deadline = time.monotonic() + READY_SECS
-        groups = {f"migex.g{self._settings.generation}.{agent}": count for agent, count in members.items()}
+        groups = {f"migex.{agent}.g{self._settings.generation}": count for agent, count in members.items()}
         kafka = access(self._settings)
         while not asyncio.run(complete(kafka, groups)) or self._busy():
             self.check()

@@ -1,9 +1,9 @@
 """Agency topics: the door for events over Kafka, a process of its own so that hostile bytes harm nothing else.
 
 Each agency writes Confluent Avro, one event a message, to `migex.agency.<agency>.<family>.v1`, and reads its verdicts
-from `migex.agency.<agency>.verdicts.v1`. Who the agency is, is told by the topic alone: on a cluster with principals,
-ACLs let each agency write to its own topics only; on the local plaintext broker nothing does, so whoever reaches it
-can speak for every agency.
+from `migex.agency.<agency>.verdicts.v1`. Who the agency is, is told by the topic alone: where Kafka asks who speaks,
+each agency may write to its own topics only (`streams/principals.yaml`); on a plaintext broker whoever reaches it can
+speak for every agency.
 
 What hostile bytes can cost: a message is decoded only up to the size of one event, and Kafka takes no batch above the
 topic's max.message.bytes (1 MiB). A compressed batch is unpacked by aiokafka without a limit of its own, so one of
@@ -79,7 +79,6 @@ class KafkaDoor:
     async def run(self, stopped: asyncio.Event) -> None:
         """Answer until `stopped`; raises Unavailable when the process must start anew."""
         self._edges.consumer.subscribe(topics=list(self._routes.events))
-        _log.info("The topic's name is the sender's identity; on a plaintext broker nothing proves it.")
         while not stopped.is_set():
             batches = await self._edges.consumer.getmany(timeout_ms=200, max_records=MOST)
             if batches:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from connectors import key_files
+from ops.broker_properties import Guard
 from ops.settings import Settings
+from schemas.errors import Misconfigured
 from streams.kafka import Kafka, Tls
-from streams.principals import agency_user, product_user
+from streams.principals import BROKER, agency_user, product_user
 
 
 def access(settings: Settings, name: str = "operator", *, agency: str | None = None) -> Kafka:
@@ -29,9 +31,31 @@ def access_as(settings: Settings, user: str) -> Kafka:
     return Kafka(settings.broker.bootstrap, own.protocol, user, password, tls)
 
 
+def guard(settings: Settings) -> Guard:
+    """Return how the local broker knows who speaks to it; raises Misconfigured where it does not ask."""
+    require_principals(settings)
+    own = settings.kafka
+    tls = Tls(_file(own.ca, BROKER), _file(settings.broker.certificate, BROKER))
+    return Guard(password_file(settings, BROKER), (own.protocol,), tls)
+
+
+def guarded(settings: Settings) -> bool:
+    """Return whether everybody proves to Kafka who he is."""
+    return settings.kafka.protocol != "PLAINTEXT"
+
+
+def require_principals(settings: Settings) -> None:
+    """Raise Misconfigured where nobody proves who he is."""
+    if not guarded(settings):
+        rule = "MIGEX_KAFKA__PROTOCOL is PLAINTEXT: nobody proves to Kafka who he is, so nobody can have rights."
+        raise Misconfigured("no-principals", f"{rule} Set it to SASL_PLAINTEXT, SASL_SSL or SSL.")
+
+
 def password_file(settings: Settings, user: str) -> Path:
-    """Return where the password of a Kafka user lies."""
-    given = settings.kafka.password_file
+    """Return where the password of a Kafka user lies: a file that the settings name is not everybody's."""
+    given = settings.kafka.password_file if user == settings.kafka.user else ""
+    if "{user}" in settings.kafka.password_file:
+        given = settings.kafka.password_file
     return _file(given, user) or settings.secrets / "kafka" / f"{user}.password"
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ops.broker_properties import Detour, Guard, Listener, format_arguments, properties
+from ops.broker_properties import Detour, Guard, Listener, format_arguments, properties, write_for_us
 from ops.broker_properties import Node as Described
 from ops.jars import FOLDER, jars, java, locked
 from ops.pids import PidFile, detach, read_json, stop_all, write_json
@@ -203,10 +203,10 @@ class Broker:
         for node in nodes:
             folder = self._folder(node)
             folder.mkdir(parents=True, exist_ok=True)
-            _write_for_us(folder / "server.properties", properties(self._described(node), self._guard))
+            write_for_us(folder / "server.properties", properties(self._described(node), self._guard))
             if not folder.joinpath("data", "meta.properties").exists():
                 told = folder / "format.arguments"
-                _write_for_us(told, format_arguments(_flags(classpath), cluster, folder, self._guard))
+                write_for_us(told, format_arguments(_flags(classpath), cluster, folder, self._guard))
                 tool = [program, f"@{told}"]
                 running.append(subprocess.Popen(tool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         outputs = [(tool.communicate()[0], tool.returncode) for tool in running]
@@ -262,13 +262,6 @@ class Broker:
 def _flags(classpath: str) -> list[str]:
     quiet = f"-Dlog4j2.configurationFile={FOLDER / 'log4j2.properties'}"
     return ["-Xmx512m", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", quiet, "-cp", classpath]
-
-
-def _write_for_us(path: Path, text: str) -> None:
-    """Write a file that nobody else may read, from its first moment on."""
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
 
 
 def _listens(port: int) -> bool:

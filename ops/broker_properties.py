@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -97,6 +99,31 @@ def format_arguments(flags: Sequence[str], cluster: str, folder: Path, guard: Gu
     if guard is not None:
         words += ["--add-scram", f"{MECHANISM}=[name={BROKER},password={key_files.read(guard.password).strip()}]"]
     return "".join('"{}"\n'.format(word.replace("\\", "\\\\")) for word in words)
+
+
+def write_for_us(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, from its first moment on."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+def container_files(directory: Path, host: str, guard: Guard) -> list[Path]:
+    """Write what Kafka's own image starts with, as one node called `host`, and return the files.
+
+    Other containers reach it at port 19092, this machine at 9092; its controller listens to itself only.
+    """
+    listeners = [
+        Listener("CONTAINERS", guard.protocols[0], "0.0.0.0:19092", f"{host}:19092"),
+        Listener("MACHINE", guard.protocols[0], "0.0.0.0:9092", "127.0.0.1:9092"),
+    ]
+    node = Node(1, ["127.0.0.1:9093"], listeners, Path("/var/lib/kafka/data"))
+    told, arguments = directory / "server.properties", directory / "format.arguments"
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    write_for_us(told, properties(node, guard))
+    flags = ["-XX:-UsePerfData", "-cp", "/opt/kafka/libs/*"]
+    write_for_us(arguments, format_arguments(flags, cluster, directory, guard))
+    return [told, arguments]
 
 
 def _listeners(node: Node, guard: Guard | None) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from ops import cli_agency as agencies
 from ops import cli_generation as generation
+from ops import cli_kafka as kafka
 from ops import cli_keys as keys
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from ops.settings import Settings
     from ops.status import Row
-    from streams.topics import Topics
 
 EXITS: tuple[tuple[type[MigexError], int], ...] = ((Refused, 65), (Unavailable, 75), (Misconfigured, 78))
 """Exit status by class of error, after sysexits(3); any other error of ours: 70."""
@@ -44,10 +44,8 @@ app = App(
     help_flags=["--help", "-h"],
     default_parameter=Parameter(negative=()),
 )
-broker = App(name="broker", help="A local Apache Kafka, for this machine only.", group=SYSTEM)
-topics = App(name="topics", help="The Kafka topics, kept as data.", group=SYSTEM)
 config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
-for _part in (broker, topics, config, generation.app):
+for _part in (kafka.broker, kafka.topics, kafka.acl, config, generation.app):
     app.command(_part)
 app.command(agencies.app)
 app.command(keys.app)
@@ -118,12 +116,14 @@ def status(*, json: bool = False) -> int:
 
 @app.command(group=SYSTEM)
 def init() -> None:
-    """Make the secrets that are missing: keys of the doors, an API key for each agency."""
-    from ops import secrets
+    """Make the secrets that are missing: keys of the doors, an API key for each agency, passwords for Kafka."""
+    from ops import access, secrets
     from schemas.conventions import load
+    from streams.principals import BROKER, product_users
 
     settings = _settings()
     made = secrets.make(settings.secrets, load(settings.convention).agencies)
+    made += access.make_passwords(settings, [BROKER, *product_users()]) if access.guarded(settings) else []
     for path in made:
         _console().print(f"made {path}", soft_wrap=True)
     if not made:
@@ -153,78 +153,6 @@ def archive(
     settings = _settings()
     wishes = inbox.Wishes(settings.archive.megabytes << 20, until, rest, verify, trim)
     inbox.main(wishes, directory or settings.archive_directory, settings, _print)
-
-
-@broker.command(name="up")
-def broker_up(*, nodes: Literal[1, 3] | None = None, port: int | None = None) -> None:
-    """Start the local Kafka, fetching it by Maven the first time, and print its addresses.
-
-    Args:
-        nodes: 1, or 3 to rehearse the loss of one. Default: MIGEX_BROKER__NODES.
-        port: First port; two a node are taken. Default: MIGEX_BROKER__PORT.
-    """
-    from ops.broker import Broker
-
-    settings = _settings()
-    own = settings.broker
-    bootstrap = Broker(settings.home, nodes or own.nodes, port or own.port, settings.cache).up()
-    _console().print(bootstrap)
-    if bootstrap != own.bootstrap:
-        _console().print(
-            f"to use it: export MIGEX_BROKER__PORT={port or own.port} MIGEX_BROKER__NODES={nodes or own.nodes}"
-        )
-
-
-@broker.command(name="down")
-def broker_down() -> None:
-    """Stop the local Kafka. Its data stays."""
-    from ops.broker import Broker
-
-    settings = _settings()
-    Broker.found(settings.home, settings.cache).down()
-
-
-@broker.command(name="status")
-def broker_status() -> int:
-    """Show the nodes of the local Kafka. Exit status 1 unless all answer."""
-    from ops.broker import Broker
-
-    settings = _settings()
-    nodes = Broker.found(settings.home, settings.cache).status()
-    for node in nodes:
-        state = "answers" if node.answers else "does not answer" if node.pid else "down"
-        _console().print(f"node {node.node}  127.0.0.1:{node.port}  pid {node.pid or '-'}  {state}")
-    return 0 if all(node.answers for node in nodes) else 1
-
-
-@topics.command(name="apply")
-def topics_apply() -> None:
-    """Create missing topics and put settings right. Never deletes."""
-    import asyncio
-
-    from ops import topics as cluster
-    from ops.access import access
-
-    settings = _settings()
-    for wanted in _topics(settings):
-        for change in asyncio.run(cluster.apply(access(settings), wanted)):
-            _console().print(f"{change.name}: {change.aspect} was {change.found}, is {change.wanted}", soft_wrap=True)
-
-
-@topics.command(name="diff")
-def topics_diff() -> int:
-    """Print what is missing or different on the cluster. Exit status 1 if anything is."""
-    import asyncio
-
-    from ops import topics as cluster
-    from ops.access import access
-
-    settings = _settings()
-    differences = [asyncio.run(cluster.diff(access(settings), wanted)) for wanted in _topics(settings)]
-    found = list(dict.fromkeys(difference for each in differences for difference in each))
-    for difference in found:
-        _console().print(str(difference), soft_wrap=True)
-    return 1 if found else 0
 
 
 @config.command(name="show")
@@ -470,15 +398,6 @@ def _log(settings: Settings, name: str) -> None:
     from ops import logs
 
     logs.set_up(settings.logs.level, process=name)
-
-
-def _topics(settings: Settings) -> list[Topics]:
-    """Return the topics of each generation that workers work for."""
-    from ops.generations.roster import Roster
-    from schemas.conventions import load
-    from streams.topics import Topics
-
-    return [Topics.of(number, load(settings.convention)) for number in Roster(settings).numbers()]
 
 
 def _show_status(settings: Settings, console: Console) -> int:

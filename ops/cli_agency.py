@@ -1,4 +1,4 @@
-"""The commands about agencies and their API keys; each imports what it needs when it is called, as in `ops.cli`."""
+"""The commands about agencies and with what they come in; each imports what it needs, as in `ops.cli`."""
 
 # ruff: noqa: PLC0415
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 app = App(name="agency", help="Who may publish, and with which API keys.", group="System")
 key = App(name="key", help="An agency's API keys; several hold at once, so that one can be replaced.")
+kafka = App(name="kafka", help="An agency's password for Kafka, where Kafka asks for one.")
 app.command(key)
+app.command(kafka)
 
 
 @app.command(name="list")
@@ -74,6 +76,37 @@ def key_revoke(code: str, key_id: str, /) -> None:
     revoked = keys.revoke(code, key_id)
     left = sum(not each.revoked for each in keys.known()[code])
     console().print(f"{code}: key {revoked.id} is revoked; {left} in force", highlight=False)
+
+
+@kafka.command(name="add")
+def kafka_add(code: str, /) -> None:
+    """Give an agency a new password for Kafka, in a file, and the rights to its own topics; an old one ends.
+
+    Args:
+        code: Code of the agency.
+    """
+    from ops.console import console
+    from ops.enrolment import enrol_agency
+    from ops.settings import load
+
+    _at(code)
+    for line in enrol_agency(load(), code):
+        console().print(line, soft_wrap=True, highlight=False)
+
+
+@kafka.command(name="revoke")
+def kafka_revoke(code: str, /) -> None:
+    """Let an agency come to Kafka no more, until it gets a new password.
+
+    Args:
+        code: Code of the agency.
+    """
+    from ops.console import console
+    from ops.enrolment import dismiss_agency
+    from ops.settings import load
+
+    _at(code)
+    console().print(dismiss_agency(load(), code), highlight=False)
 
 
 def _tell(keys: ApiKeys, code: str) -> None:

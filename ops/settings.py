@@ -75,6 +75,10 @@ class Broker(_Section):
         description="Whether `migex up` starts and `migex down` stops a local broker; false: a Kafka runs there.",
     )
 
+    certificate: str = Field(
+        "", description="PEM file of the local broker's certificate and key, for TLS; its CA is MIGEX_KAFKA__CA."
+    )
+
     @field_validator("nodes")
     @classmethod
     def _one_or_three(cls, nodes: int) -> int:
@@ -93,7 +97,9 @@ class Kafka(_Section):
     )
     user: str = Field("", description="Principal to be, whatever runs; empty: `migex.<process>`, `agency.<code>`.")
     password_file: str = Field(
-        "", description="File with its password; empty: `<home>/secrets/kafka/<user>.password`. `{user}` is filled in."
+        "",
+        description="File with that user's password; empty: `<home>/secrets/kafka/<user>.password`. With `{user}` in "
+        "its name: everybody's.",
     )
     ca: str = Field("", description="PEM file of the CA of Kafka's certificates; empty: the CAs of this machine.")
     certificate: str = Field("", description="PEM file of our own certificate. `{user}` is filled in.")

@@ -10,15 +10,17 @@ import time
 from rich.console import Console
 
 from ops import secrets, status, topics
-from ops.access import access
+from ops.access import access, guard, guarded, make_passwords
 from ops.broker import Broker
 from ops.crews import noted
+from ops.enrolment import enrol
 from ops.generations.roster import Roster
 from ops.pids import PidFile, detach, stop_all
 from ops.settings import Settings
 from ops.supervisor import GRACE_SECS, STOP_ORDER, Supervisor, supervisor_file
 from schemas.conventions import load
 from schemas.errors import Unavailable
+from streams.principals import BROKER
 from streams.topics import Topics
 
 READY_SECS = 90.0
@@ -26,15 +28,36 @@ READY_SECS = 90.0
 
 def local_broker(settings: Settings) -> Broker:
     """Return the local broker of this system, running or not."""
-    return Broker(settings.home, settings.broker.nodes, settings.broker.port, settings.cache)
+    own = settings.broker
+    return Broker(
+        settings.home, own.nodes, own.port, settings.cache, guard=guard(settings) if guarded(settings) else None
+    )
+
+
+def start_broker(settings: Settings) -> tuple[str, list[str]]:
+    """Start the local broker, with principals where the settings say so; return its addresses and what else was done.
+
+    Raises as `Broker.up` and `enrolment.enrol`.
+    """
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # state and topics are about persons
+    made = [f"made {path}" for path in make_passwords(settings, [BROKER])] if guarded(settings) else []
+    broker = local_broker(settings)
+    bootstrap = broker.up()
+    return bootstrap, [*made, *(enrol(settings, broker.kafka) if guarded(settings) else ())]
 
 
 def prepare(settings: Settings, console: Console) -> None:
-    """Start the local broker if it is the one in use, make missing keys, create missing topics."""
+    """Start the local broker if it is the one in use, make missing keys, give rights, create missing topics."""
     convention = load(settings.convention)
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # state and topics are about persons
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    rights = list[str]()
     if settings.broker.local:
-        console.print(f"kafka       {local_broker(settings).up()}")
+        bootstrap, rights = start_broker(settings)
+        console.print(f"kafka       {bootstrap}")
+    elif guarded(settings):
+        rights = list(enrol(settings))
+    if guarded(settings):
+        console.print(f"principals  {len(rights)} things put right" if rights else "principals  as they should be")
     made = secrets.make(settings.secrets, convention.agencies)
     console.print(f"secrets     {settings.secrets}" + (f" ({len(made)} made)" if made else ""))
     numbers = Roster(settings).numbers()

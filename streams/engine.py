@@ -128,7 +128,7 @@ def app_of(worker: Worker) -> faust.App:
     """Return the app that feeds a worker; nothing is started."""
     assignment = worker.assignment
     app = faust.App(
-        f"migex.g{assignment.topics.generation}.{assignment.agent}",
+        f"migex.{assignment.agent}.g{assignment.topics.generation}",
         broker=f"kafka://{assignment.kafka.bootstrap}",
         broker_credentials=_credentials(assignment.kafka),
         store="memory://",

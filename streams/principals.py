@@ -1,8 +1,8 @@
-"""Who may do what on Kafka: the rights of `principals.yaml` for a convention's agencies, topics and generations."""
+"""Who may do what on Kafka: the rights of `principals.yaml` for a convention's agencies and topics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -67,18 +67,14 @@ def is_ours(user: str) -> bool:
     return user.startswith(("migex.", "agency."))
 
 
-def rights(generations: Sequence[Topics]) -> list[Right]:
-    """Return the rights of everybody, once each, for the topics of these generations.
-
-    Raises Broken when `principals.yaml` names a role that no topic has.
-    """
-    found: dict[Right, None] = {}
-    for topics in generations:
-        for name, row in _table()["product"].items():
-            found.update(dict.fromkeys(_rights(product_user(name), row or {}, topics, None)))
-        for agency in agencies(topics):
-            found.update(dict.fromkeys(_rights(agency_user(agency), _table()["agency"], topics, agency)))
-    return list(found)
+def rights(topics: Topics) -> list[Right]:
+    """Return the rights of everybody, of whatever generation; raises Broken for a role that no topic has."""
+    found: list[Right] = []
+    for name, row in _table()["product"].items():
+        found += _rights(product_user(name), row or {}, topics, None)
+    for agency in agencies(topics):
+        found += _rights(agency_user(agency), _table()["agency"], topics, agency)
+    return found
 
 
 def agencies(topics: Topics) -> list[str]:
@@ -86,10 +82,13 @@ def agencies(topics: Topics) -> list[str]:
     return [spec.role.split(":")[1] for spec in topics.all() if spec.role.startswith("verdicts:")]
 
 
-def groups(generations: Sequence[Topics]) -> list[str]:
-    """Return the names of all consumer groups that the product's processes use."""
-    named = (right for right in rights(generations) if right.kind == "GROUP" and not right.prefixed)
-    return list(dict.fromkeys(right.name for right in named))
+def groups(topics: Topics) -> list[str]:
+    """Return the names of the consumer groups that the product's processes use for a generation, and one an agency."""
+    found = []
+    for right in rights(topics):
+        if right.kind == "GROUP" and right.operation == "READ":
+            found.append(f"{right.name}{topics.generation}" if right.prefixed else right.name)
+    return found
 
 
 def _rights(user: str, row: Mapping[str, Any], topics: Topics, agency: str | None) -> Iterator[Right]:
@@ -97,7 +96,7 @@ def _rights(user: str, row: Mapping[str, Any], topics: Topics, agency: str | Non
         for name, prefixed in _topics(named, topics, agency):
             yield from (Right(user, "TOPIC", name, prefixed, operation) for operation in operations)
     for named, operations in row.get("groups", {}).items():
-        name = named.format(generation=topics.generation, agency=agency)
+        name = named.format(agency=agency)
         for operation in operations:
             yield Right(user, "GROUP", name.removesuffix("*"), name.endswith("*"), operation)
     for operation in row.get("cluster", ()):

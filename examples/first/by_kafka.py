@@ -7,6 +7,7 @@ migex up                                          # Kafka, the registry and the 
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import date, datetime
 from pathlib import Path
@@ -17,7 +18,10 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-KAFKA, REGISTRY = "127.0.0.1:9092", "http://127.0.0.1:8081"
+KAFKA, REGISTRY = {"bootstrap.servers": "127.0.0.1:9092"}, "http://127.0.0.1:8081"
+if "PASSWORD" in os.environ:  # where Kafka asks who speaks; for SASL_SSL name the CA too: ssl.ca.location
+    KAFKA |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-512"}
+    KAFKA |= {"sasl.username": "agency.gpk", "sasl.password": os.environ["PASSWORD"]}
 IN, OUT = "migex.agency.gpk.border.crossing.v1", "migex.agency.gpk.verdicts.v1"
 EVENT = Path(__file__).with_name("gpk.border.crossing.jsonl")
 
@@ -35,14 +39,14 @@ def first_event() -> dict[str, Any]:
 
 def main() -> None:
     """Publish, and wait for the verdict."""
-    verdicts = Consumer({"bootstrap.servers": KAFKA, "group.id": "first-event", "enable.auto.commit": False})
+    verdicts = Consumer({**KAFKA, "group.id": "agency.gpk.first-event", "enable.auto.commit": False})
     end = verdicts.get_watermark_offsets(TopicPartition(OUT, 0), timeout=10)[1]
     verdicts.assign([TopicPartition(OUT, 0, end)])
 
     serialise = AvroSerializer(
         SchemaRegistryClient({"url": REGISTRY}), conf={"auto.register.schemas": False, "use.latest.version": True}
     )
-    producer = Producer({"bootstrap.servers": KAFKA, "acks": "all"})
+    producer = Producer({**KAFKA, "acks": "all"})
     producer.produce(IN, serialise(first_event(), SerializationContext(IN, MessageField.VALUE)))
     producer.flush()
 

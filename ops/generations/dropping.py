@@ -44,7 +44,7 @@ def clear(settings: Settings, number: int) -> list[Path]:
 
 def _until_nobody_works(at: Site, number: int) -> None:
     """Wait until its consumer groups are empty: a worker that had only been told to end could write once more."""
-    groups = [f"migex.g{number}.{agent}" for agent in AGENTS]
+    groups = [f"migex.{agent}.g{number}" for agent in AGENTS]
     end = time.monotonic() + _END_SECS
     while asyncio.run(topics.members(access(at.settings), groups)):
         if time.monotonic() > end:

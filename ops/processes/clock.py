@@ -7,10 +7,10 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
-from ops.access import access
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
+from ops.trespass import checked_access
 from ops.worker_http import state_server
 from schemas.conventions import load
 from streams.clock import Clock
@@ -25,8 +25,9 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     registry = CollectorRegistry()
-    inbox = Topics.of(settings.generation, load(settings.convention))["inbox"]
-    kafka = access(settings, "clock")
+    topics = Topics.of(settings.generation, load(settings.convention))
+    inbox = topics["inbox"]
+    kafka = await checked_access(settings, "clock", topics)
     producer = AIOKafkaProducer(**kafka.options(), acks="all", enable_idempotence=True)
     consumer = AIOKafkaConsumer(**kafka.options())
     async with producer, consumer, state_server(registry, lambda _path, _query: None, *settings.address("clock")):

@@ -16,12 +16,12 @@ from connectors.callers import Callers
 from connectors.contract_pages import ContractPages
 from connectors.gateway import Edges, create_app
 from connectors.quotas import Quota, Quotas
-from ops.access import access
 from ops.api_keys import InForce
 from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.http_connection import Connection
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Gateway, Settings
+from ops.trespass import checked_access
 from ops.worker_http import state_server
 from schemas.codelists import CodeLists
 from schemas.conventions import Convention, load
@@ -47,12 +47,13 @@ async def _run(settings: Settings) -> None:
     topics = Topics.of(settings.generation, convention)
     metrics = CollectorRegistry()
     known = admission(settings, convention)
+    kafka = await checked_access(settings, "gateway", topics)
     callers = Callers(InForce(settings.secrets), clients(settings.gateway, convention))
     reach = Rehearsal(settings, "gateway").reach
     lists = CodeLists.load(*convention.codelist_directories)
     async with (
         following(settings, known),
-        open_inbox(access(settings, "gateway"), topics, reach=reach) as (_, inbox),
+        open_inbox(kafka, topics, reach=reach) as (_, inbox),
         state_server(metrics, lambda _path, _query: None, *settings.address("gateway")),
     ):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))

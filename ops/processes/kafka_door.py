@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from connectors.agency_topics import GROUP, Edges, KafkaDoor, Routes
-from ops.access import access
 from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
+from ops.trespass import checked_access
 from ops.wire_ids import wire_ids
 from ops.worker_http import state_server
 from schemas.conventions import load
@@ -43,7 +43,7 @@ async def _run(settings: Settings) -> None:
     routes = Routes(
         topics.agency_topics(), {agency: topics.name(f"verdicts:{agency}") for agency in convention.agencies}
     )
-    kafka = access(settings, "kafka-door")
+    kafka = await checked_access(settings, "kafka-door", topics)
     reach = Rehearsal(settings, "kafka-door").reach
     contracts = await wire_ids(settings, convention)
     async with (

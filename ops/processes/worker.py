@@ -16,12 +16,12 @@ from connectors.archive import Archive
 from connectors.feed_partition import FeedPartition
 from connectors.feed_store.store import FeedStore
 from ops import secrets
-from ops.access import access
 from ops.crews import MEMBER_PORTS
 from ops.generations.rules import enrolled
 from ops.logs import config
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
+from ops.trespass import checked_access
 from ops.worker_http import state_server
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES
@@ -80,7 +80,7 @@ class _Office:
         self._rules = Rules(self._convention, CodeLists.load(*self._convention.codelist_directories))
         self._topics = Topics.of(settings.generation, self._convention)
         self._source = self._topics.name(SOURCES[agent])
-        self._kafka = access(settings, agent)
+        self._kafka = asyncio.run(checked_access(settings, agent, self._topics))
         self._cluster = asyncio.run(_cluster_id(self._kafka))
         self._registry = CollectorRegistry()
         self._telemetry = AgentTelemetry(self._registry, agent, tuple(self._convention.agencies))

@@ -23,6 +23,7 @@ OPS = tree.ROOT / "ops"
 PROMETHEUS = OPS / "prometheus"
 RUNBOOKS = OPS / "runbooks"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((tree.ROOT / "docker-compose.yml").read_text())
+STEPS = ("init", "kafka-files", "rights", "topics")
 RULES: Mapping[str, Any] = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
 ALERTS: Mapping[str, Mapping[str, Any]] = {
     rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
@@ -90,7 +91,7 @@ def test_the_dashboard_begins_with_the_books() -> None:
 
 def test_every_container_is_a_process_or_what_it_needs() -> None:
     # A process without a container is no error here: whoever runs it elsewhere need not run it in containers.
-    assert set(COMPOSE["services"]) <= {*PROCESSES, "init", "topics", "kafka", "prometheus", "grafana"}
+    assert set(COMPOSE["services"]) <= {*PROCESSES, *STEPS, "kafka", "prometheus", "grafana"}
 
 
 def test_the_containers_run_the_kafka_that_the_tests_run() -> None:
