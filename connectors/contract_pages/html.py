@@ -156,6 +156,7 @@ def _facts(family: Family, newest: Family, telling: Telling) -> str:
         ("topics", "<br>".join(f"<code>{escape(name)}</code>" for name in names) or "–"),
         ("schema-id", str(family.schema_id)),
         ("fingerprint", f"<code>{family.fingerprint}</code>"),
+        ("feeds", ", ".join(map(escape, family.avsc["migex"].get("feeds", ()))) or "–"),
     ]
     if family is not newest:
         facts.append(("version", escape(telling.word("versions-note", version=newest.version))))
@@ -234,10 +235,11 @@ def _source(row: Mapping[str, str], telling: Telling) -> str:
 
 def _sending(family: Family, telling: Telling, link: Link) -> str:
     event = json.dumps(family.example, ensure_ascii=False, indent=1)
+    synthetic = "" if family.avsc["migex"].get("subject") else f" {telling.word('synthetic')}"
     address = shlex.quote(f"{link.origin}/v1/events/{family.name}")
     headers = "-H 'X-API-Key: KEY' -H 'Content-Type: application/json'"
     command = f"curl {address} {headers} --data-binary @- <<'EVENT'\n{event}\nEVENT"
     return f"""<h2 id="send">{escape(telling.word("send"))}</h2>
-<p>{escape(telling.word("send-lead"))} {escape(telling.word("synthetic"))}</p>
+<p>{escape(telling.word("send-lead"))}{escape(synthetic)}</p>
 <pre tabindex="0"><code>{escape(command)}</code></pre>
 """

@@ -15,6 +15,9 @@ from schemas.contracts import DAY, DIRECTORY, Family, Field, without_nested_null
 from schemas.conventions import Convention
 from schemas.words import Words
 
+_AGENCY = "agency"
+"""In a natural key or a subject: who reports."""
+
 _FEW = 8
 """Codes that are named beside the field; more stand in their list only."""
 
@@ -75,11 +78,15 @@ class Telling:
 
     def one_happening(self, family: Family) -> str:
         """Return when two reports are one happening."""
-        fields = ", ".join(self.word("day") if name == DAY else name for name in family.natural_key)
+        named = {DAY: self.word("day"), _AGENCY: self.word("agency")}
+        fields = ", ".join(named.get(name, name) for name in family.natural_key)
         minutes = family.tolerance_minutes
         within = self.word("within", n=minutes) if minutes else ""
-        if subject := family.avsc["migex"].get("subject"):
-            return self.word("same-subject", subject=", ".join(subject), fields=fields, within=within)
+        if subjects := family.avsc["migex"].get("subject"):
+            subject = ", ".join(named.get(name, name) for name in subjects)
+            return self.word("same-subject", subject=subject, fields=fields, within=within)
+        if not fields:
+            return self.word("same-person-only")
         document = self.word("same-document") if family.doc_key else ""
         return self.word("same-person", fields=fields, document=document, within=within)
 
