@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from connectors.texts import of_contracts
 from schemas.codelists import CodeList, CodeLists
-from schemas.contracts import DAY, DIRECTORY, Family, Field, without_nested_null
+from schemas.contracts import DAY, Family, Field, without_nested_null
 from schemas.conventions import Convention
 from schemas.words import Words
 
@@ -26,15 +27,6 @@ _FEW = 8
 def words() -> Words:
     """Return the words of the pages themselves."""
     return Words(Path(__file__).with_name("words.csv"))
-
-
-@cache
-def contract_words() -> Words:
-    """Return what the contracts say in English, in the other languages; found by the English.
-
-    So a sentence that many families share stands there once, and one that was changed is missed.
-    """
-    return Words(DIRECTORY / "words.csv", key="en")
 
 
 class Told(NamedTuple):
@@ -69,7 +61,7 @@ class Telling:
 
     def doc(self, english: str) -> str:
         """Return what a contract says, in the language."""
-        return contract_words()(english, self.lang)
+        return of_contracts()(english, self.lang)
 
     def entitled(self, family: Family) -> list[str]:
         """Return the agencies that may report the family, with their names."""

@@ -17,8 +17,9 @@ from jsonschema_rs import Draft202012Validator, meta
 
 from connectors.contract_pages import ContractPages
 from connectors.contract_pages.routes import FORMS
-from connectors.contract_pages.telling import contract_words, words
+from connectors.contract_pages.telling import words
 from connectors.negotiation import preferred
+from connectors.texts import of_contracts
 from schemas import conventions
 from schemas.codelists import CodeLists
 from schemas.contracts import CONTRACTS, DIRECTORY, FAMILIES, Family
@@ -235,7 +236,7 @@ def sentences(contract: Family) -> Iterator[str]:
 
 @each_contract
 def test_every_sentence_of_a_contract_is_there_in_every_language(contract: Family) -> None:
-    assert [text for text in sentences(contract) if text not in contract_words()] == []
+    assert [text for text in sentences(contract) if text not in of_contracts()] == []
 
 
 def test_every_pattern_is_told_in_words() -> None:
