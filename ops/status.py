@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rich.text import Text
 from ops.broker import Broker
 from ops.crews import agent_of, noted
 from ops.pids import PidFile, read_json
+from ops.processes import AGENTS
 from ops.settings import PROCESSES, Settings
 from ops.supervisor import supervisor_file
 
@@ -38,6 +39,9 @@ class Row:
     lag_frames: int | None = None
     lag_secs: float | None = None
     error: str = ""
+    generation: int | None = None  # of a worker
+    partitions: Sequence[int] | None = None  # of its agent's source that are open there; None: it does not say
+    partitions_of: int | None = None  # how many there are
 
 
 def rows(settings: Settings) -> list[Row]:
@@ -55,10 +59,11 @@ def expected(settings: Settings) -> list[str]:
 
 
 def table(found: list[Row]) -> Table:
-    """Return the rows as people read them."""
+    """Return the rows as people read them, and below them which partitions nobody here has open."""
     shown = Table(
         "name", "state", "pid", "restarts", "address", "applied", "lag", "last error", box=None, pad_edge=False
     )
+    shown.caption, shown.caption_justify = "\n".join(absent(found)) or None, "left"
     for row in found:
         lag = "" if row.lag_frames is None else f"{row.lag_frames} frames"
         if row.lag_secs is not None:
@@ -74,6 +79,22 @@ def table(found: list[Row]) -> Table:
             Text(row.error, overflow="ellipsis", no_wrap=True),
         )
     return shown
+
+
+def absent(found: Sequence[Row]) -> Iterator[str]:
+    """Yield a line for each agent and generation of whose partitions some are open in no worker of this host.
+
+    Only this host's workers are asked: nobody knows where those of another host answer.
+    """
+    missing: dict[tuple[str, int | None], set[int]] = {}
+    for row in found:
+        if row.partitions is not None and row.partitions_of is not None:
+            crew = agent_of(row.name), row.generation
+            missing.setdefault(crew, set(range(row.partitions_of))).difference_update(row.partitions)
+    for (agent, generation), numbers in missing.items():
+        if numbers:
+            those = ", ".join(map(str, sorted(numbers)))
+            yield f"{agent} of generation {generation}: partitions {those} are not open on this host"
 
 
 def last_error(log: Path) -> str:
@@ -116,7 +137,12 @@ def _process(name: str, settings: Settings) -> Row:
     if text is None:
         return Row(name, "starting", pid, restarts, where, error=error)
     applied, frames, secs = _progress(text)
-    return Row(name, "up", pid, restarts, where, applied, frames, secs, error)
+    row = Row(name, "up", pid, restarts, where, applied, frames, secs, error)
+    if agent_of(name) not in AGENTS:
+        return row
+    told = get(host, port, "/v1/state/partitions")
+    opened = {} if told is None else json.loads(told)
+    return replace(row, generation=known.get("generation", settings.generation), **opened)
 
 
 def get(host: str, port: int, path: str) -> str | None:

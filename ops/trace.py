@@ -16,6 +16,7 @@ from schemas.contracts import FAMILIES
 from schemas.conventions import load
 from schemas.errors import Misconfigured, Unavailable
 from schemas.header import record_id
+from streams.topics import Topics, partition
 
 _STANDING = {
     "counted": "counted",
@@ -29,7 +30,8 @@ _STANDING = {
 def main(agency: str, record_no: str, settings: Settings) -> None:
     """Print the fate of a record, under every family in which the agency has one with this number.
 
-    Raises Misconfigured for an unknown agency, Unavailable when a worker does not answer.
+    Raises Misconfigured for an unknown agency, Unavailable when a worker does not answer, or when the workers of this
+    host have not what is asked for.
     """
     console = Console()
     found = [fate for family in FAMILIES if (fate := trace(agency, family, record_no, settings)) is not None]
@@ -50,13 +52,16 @@ def trace(agency: str, family: str, record_no: str, settings: Settings) -> dict[
         raise Misconfigured("unknown-agency", f"The convention knows no agency {agency!r}: choose one of {known}.")
     record = record_id(agency, family, record_no)
     settings = settings.model_copy(update={"generation": _shown(settings)})
-    versions = _ask(settings, "deduplicate", "record", {"id": record.hex()})
+    topics = Topics.of(settings.generation, convention)
+    home = partition(record, topics.partitions("inbox"))
+    versions = _ask(settings, "deduplicate", home, "record", {"id": record.hex()})
     if versions is None:
         return None
     fate = {"agency": agency, "family": family, "record": record.hex(), **versions, "standing": None, "cells": []}
-    if versions["block"]:
-        asked = {"id": record.hex(), "block": str(versions["block"])}
-        fate.update(_ask(settings, "reconcile", "block", asked) or {"standing": "silent"})
+    if block := versions["block"]:
+        home = partition(block.to_bytes(4, "big"), topics.partitions("log"))
+        asked = {"id": record.hex(), "block": str(block)}
+        fate.update(_ask(settings, "reconcile", home, "block", asked) or {"standing": "silent"})
     del fate["block"]  # a birth date: it stays inside
     return fate
 
@@ -67,18 +72,33 @@ def _shown(settings: Settings) -> int:
         return store.shown().generation
 
 
-def _ask(settings: Settings, agent: str, question: str, query: dict[str, str]) -> dict[str, Any] | None:
-    """Ask the workers of an agent one after another; only the one that owns the record's partition knows of it."""
-    for host, port in addresses(settings, agent, settings.generation):
-        try:
-            answer = httpx.get(f"http://{host}:{port}/v1/state/{question}", params=query, timeout=10.0)
-        except httpx.TransportError as error:
-            raise Unavailable("worker-away", f"A {agent} worker does not answer: `migex status` shows why.") from error
-        if answer.status_code != httpx.codes.NOT_FOUND:
-            answer.raise_for_status()
-            told: dict[str, Any] = answer.json()
-            return told
-    return None
+def _ask(settings: Settings, agent: str, home: int, question: str, query: dict[str, str]) -> dict[str, Any] | None:
+    """Ask the worker that has the partition open; None: it does not know of the record.
+
+    Raises Unavailable when a worker does not answer, or when none on this host has the partition.
+    """
+    for address in addresses(settings, agent, settings.generation):
+        owned = _get(agent, address, "partitions", {})
+        if owned is not None and home in owned["partitions"]:
+            return _get(agent, address, question, query)
+    raise Unavailable(
+        "partition-elsewhere",
+        f"No {agent} worker of this host has partition {home} open: ask on the host whose worker has it, or again when "
+        "it is open. `migex status` says what is open here.",
+    )
+
+
+def _get(agent: str, address: tuple[str, int], question: str, query: dict[str, str]) -> dict[str, Any] | None:
+    host, port = address
+    try:
+        answer = httpx.get(f"http://{host}:{port}/v1/state/{question}", params=query, timeout=10.0)
+    except httpx.TransportError as error:
+        raise Unavailable("worker-away", f"A {agent} worker does not answer: `migex status` shows why.") from error
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    answer.raise_for_status()
+    told: dict[str, Any] = answer.json()
+    return told
 
 
 def _print(console: Console, fate: dict[str, Any], figures: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.feed_store import BookRow, Cell, FeedStore
 from ops import status
+from ops.crews import addresses
 from ops.demo.oracle import ENTRIES, ZERO_ENTRIES, Account, unbalanced
 from ops.settings import Settings
 from schemas.contracts import FAMILIES
@@ -24,7 +25,7 @@ Books = dict[Account, dict[str, int]]
 
 
 class Watch:
-    """Reads the feed store as any reader does; it writes nothing."""
+    """Reads the feed store as any reader does: the current generation, whichever that is now; it writes nothing."""
 
     def __init__(self, settings: Settings, convention: Convention) -> None:
         """Open the feed store; raises Unavailable when the database does not answer."""
@@ -39,11 +40,11 @@ class Watch:
 
     def books(self) -> Books:
         """Return the books at the newest cut."""
-        return {self._account(row): {e: row[e] for e in ENTRIES + ZERO_ENTRIES} for row in self._store.books()}
+        return {self._account(row): {e: row[e] for e in ENTRIES + ZERO_ENTRIES} for row in self._store.shown().books()}
 
     def cells(self) -> list[Cell]:
         """Return all cells of F06 at the newest cut."""
-        return self._store.cells(F06.id)
+        return self._store.shown().cells(F06.id)
 
     def _account(self, row: BookRow) -> Account:
         return self._agencies.get(row.agency, _UNKNOWN), self._families.get(row.family, _UNKNOWN)
@@ -72,12 +73,15 @@ class Watch:
 
     async def cut_ages(self, ages: list[float]) -> None:
         """Add the age of the newest cut to the list twice a second until cancelled; nothing while aggregate is away."""
-        host, port = self._settings.address("aggregate")
         while True:
-            text = await asyncio.to_thread(status.get, host, port, "/metrics")
-            if text is not None:
+            for text in await asyncio.to_thread(self._metrics):
                 ages.extend(cut_age(text))
             await asyncio.sleep(0.5)
+
+    def _metrics(self) -> list[str]:
+        """Return the metrics of the aggregate workers that answer."""
+        places = addresses(self._settings, "aggregate", self._store.shown().generation)
+        return [text for place in places if (text := status.get(*place, "/metrics")) is not None]
 
 
 def cut_age(metrics: str) -> list[float]:

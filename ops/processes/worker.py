@@ -176,8 +176,15 @@ class _Desk:
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
         """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question.
 
+        `partitions` asks which are open here, and how many there are.
         `records` and `blocks` take several, joined by commas (id; block-id), and leave out what is not owned.
         """
+        if path.endswith("/partitions"):
+            own = self._worker.assignment
+            return {
+                "partitions": sorted(self._worker.workplaces),
+                "partitions_of": self._topics.partitions(SOURCES[own.agent]),
+            }
         if path.endswith("/record"):
             return self._record(query["id"])
         if path.endswith("/block"):

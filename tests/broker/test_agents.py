@@ -80,6 +80,7 @@ async def test_a_second_reconcile_worker_takes_over_what_the_first_had_and_gives
             made.start(agent)
         made.start("reconcile", 1)
         await share(made, inbox, chance)
+        assert [made.opened("reconcile", member) for member in (0, 1)] == [set(map(int, made.lag(n))) for n in (0, 1)]
         made.kill("reconcile-0")
         await inbox.fill(list(crossings(chance, 100)), chance)
         await compare(made, inbox)

@@ -185,6 +185,13 @@ class Agents:
         """Return the frames that a worker has not applied, by partition that it has open."""
         return self.gauge("migex_lag_frames", agent, member)
 
+    def opened(self, agent: str, member: int) -> set[int]:
+        """Return the partitions that a worker says it has open."""
+        host, port = self.settings.address(agent)
+        told = httpx.get(f"http://{host}:{port + member * 16}/v1/state/partitions", timeout=5.0).json()
+        assert told["partitions_of"] == PARTITIONS
+        return set(told["partitions"])
+
     def gauge(self, name: str, agent: str, member: int = 0) -> dict[str, float]:
         """Return a worker's values of a metric, by partition; none while it does not answer, as one that is stopped."""
         host, port = self.settings.address(agent)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio.to_thread
@@ -57,6 +58,21 @@ def test_workers_of_further_generations_are_shown_beside_the_others(tmp_path: Pa
     assert "reconcile" not in found  # no worker of that name is noted
     assert found["reconcile.g2-1"] == ("waiting", "http://127.0.0.1:4002")
     assert found["aggregate"][0] == "down"
+
+
+async def test_partitions_that_nobody_here_has_open_are_named(tmp_path: Path) -> None:
+    made = with_free_ports(tmp_path)
+    async with AsyncExitStack() as stack:
+        for name, generation, opened in (("reconcile", 1, [0, 2]), ("reconcile-1", 1, [4]), ("reconcile.g2", 2, [0])):
+            told = {"partitions": opened, "partitions_of": 5 if generation == 1 else 1}
+            address = await stack.enter_async_context(state_server(CollectorRegistry(), lambda *_, told=told: told))
+            noted = {"generation": generation, "port": int(address.rpartition(":")[2])}
+            PidFile(tmp_path / "run" / f"{name}.json").record(os.getpid(), state="up", **noted)
+        rows = await anyio.to_thread.run_sync(status.rows, made)
+    assert list(status.absent(rows)) == ["reconcile of generation 1: partitions 1, 3 are not open on this host"]
+    text = io.StringIO()
+    Console(width=160, file=text).print(status.table(rows))
+    assert text.getvalue().rstrip().endswith("partitions 1, 3 are not open on this host")
 
 
 async def test_it_reads_as_a_table(settings: Settings) -> None:
