@@ -119,7 +119,10 @@ def stop_all(files: list[PidFile], grace_secs: float) -> None:
 
 
 def detach(argv: list[str], log: Path, environ: dict[str, str] | None = None) -> int:
-    """Start a program in a session of its own, its output added to `log`; return its number."""
+    """Start a program in a session of its own, its output added to `log`; return its number.
+
+    It outlives us, so it gets none of our open files: a lock that somebody took for us would be held for ever.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -127,10 +130,21 @@ def detach(argv: list[str], log: Path, environ: dict[str, str] | None = None) ->
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, out, 1),
             (os.POSIX_SPAWN_DUP2, out, 2),
+            *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
         ]
         return os.posix_spawn(argv[0], argv, environ or dict(os.environ), file_actions=actions, setsid=True)
     finally:
         os.close(out)
+
+
+def _inherited() -> list[int]:
+    """Return our open files beyond the three that a program we start would have too."""
+    found = []
+    for number in (int(file.name) for file in Path("/dev/fd").iterdir()):
+        with contextlib.suppress(OSError):  # that of the listing itself is closed again
+            if number > 2 and os.get_inheritable(number):
+                found.append(number)
+    return found
 
 
 def die_with(parent: int) -> Callable[[], None]:

@@ -212,6 +212,16 @@ def test_a_number_that_another_program_got_is_left_alone(tmp_path: Path) -> None
     assert file.pid() == os.getpid()
 
 
+def test_what_is_detached_does_not_hold_our_files_open(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        log = tmp_path / "log"
+        listed = "import os; print(sorted(os.listdir('/dev/fd'), key=int)[:-1], flush=True)"  # the last is the listing
+        pid = pids.detach([sys.executable, "-c", listed], log)
+        os.waitpid(pid, 0)
+    assert log.read_text() == "['0', '1', '2']\n"
+
+
 def test_one_system_has_one_supervisor(system: System) -> None:
     system.start(feed=STAY)
     until(lambda: supervisor_file(system.home).pid())
