@@ -54,7 +54,7 @@ async def test_every_entitled_agency_has_a_subject_for_each_family(client: httpx
     names = (await client.get("/subjects")).json()
     agencies = conventions.load().agencies.values()
     assert names == sorted(f"migex.agency.{a.code}.{family}.v1-value" for a in agencies for family in a.families)
-    some = (await client.get("/subjects", params={"subjectPrefix": "migex.agency.gpk."})).json()
+    some = (await client.get("/subjects", params={"subjectPrefix": "migex.agency.gpk.border.crossing."})).json()
     assert some == [SUBJECT]
 
 
