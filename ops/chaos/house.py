@@ -209,6 +209,18 @@ class House:
         """Return who may write to the feed store; None when nobody ever could, or it cannot be read just now."""
         return await asyncio.to_thread(self._lease)
 
+    async def writing(self) -> bool:
+        """Return whether somebody is in the middle of a write to the feed store, which nobody else can interrupt."""
+        return await asyncio.to_thread(self._writing)
+
+    def _writing(self) -> bool:
+        try:
+            with contextlib.closing(sqlite3.connect(self.home / "feed.db", timeout=0.0)) as store:
+                store.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
     def _lease(self) -> Lease | None:
         query = """SELECT term, holder, COALESCE(MAX(next_offset), 0)
             FROM lease LEFT JOIN position USING (generation) WHERE generation = ? GROUP BY generation"""

@@ -145,7 +145,8 @@ def _points(chance: Random, *, taking_over: bool = False) -> Iterator[tuple[str,
     ]
     while True:
         for name, point in chance.sample(pairs, len(pairs)):
-            yield name, f"{point}:{chance.randint(1, 2 if taking_over else 3)}"
+            often = 1 if point.split("-")[0] in WHILE_STARTING else 2 if taking_over else 3
+            yield name, f"{point}:{chance.randint(1, often)}"
 
 
 def _visits(chance: Random, kills: int) -> Iterator[list[Strike]]:

@@ -26,7 +26,7 @@ class Strikes:
         self._house = house
         self._chance = chance
         self.force = Force(say)
-        self.writers = Writers(house, self.force)
+        self.writers = Writers(house, self.force, chance)
         self._began = 0.0
         self._visiting: set[str] = set()  # agents that have a second worker
         self._by_kind: dict[Kind, Callable[[Strike], Awaitable[None]]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from random import Random
 from typing import NamedTuple
 
 from ops.chaos.force import PATIENCE_SECS, Force
@@ -17,6 +18,11 @@ from ops.chaos.plan import WRITER, Strike
 
 _AWAKE_SECS = 4.0
 """How long a worker is watched that was stopped while it had the lease."""
+
+_ANYWHERE = 0.25
+"""Share of those who are stopped wherever they are, be it in the middle of a write."""
+
+_TRIES = 50
 
 
 class Sight(NamedTuple):
@@ -39,9 +45,10 @@ def intruded(sight: Sight, taken: Lease, stood: int) -> bool:
 class Writers:
     """The two workers that may write to the feed store."""
 
-    def __init__(self, house: House, force: Force) -> None:
-        """`force` counts the kills."""
+    def __init__(self, house: House, force: Force, chance: Random) -> None:
+        """`force` counts the kills; `chance` chooses when somebody is stopped."""
         self._house = house
+        self._chance = chance
         self._force = force
         self.takeovers = 0
         """How often one was seen to take the lease after the other one."""
@@ -56,21 +63,34 @@ class Writers:
     async def freeze(self, strike: Strike) -> None:
         """Stop who has the lease until the other one has taken it, let it go on, and watch that it does not write.
 
-        With a point, the other one dies there when it takes over.
+        With a point, the other one dies there when it takes over. From whom is stopped in the middle of a write nobody
+        can take over, for SQLite lets nobody else write: it goes on, and its write is good.
         """
         zombie = await self.holder()
         other = self._other(zombie)
         pid = await self._force.arm(other, strike.how) if strike.how else None
-        zombie.file.signal(signal.SIGSTOP)
-        await asyncio.sleep(0.2)
+        writing = await self._stop(zombie, anywhere=not strike.how and self._chance.random() < _ANYWHERE)
         left, began = await self._house.lease(), time.monotonic()
         if strike.how:
             await self._force.see_crash(other, strike.how, pid, PATIENCE_SECS)
-        taken = await self._taken_by(other)
+        taken = None if writing else await self._taken_by(other)
         await asyncio.sleep(max(0.0, strike.secs - (time.monotonic() - began)))
         zombie.file.signal(signal.SIGCONT)
         if left is not None and taken is not None:
             await self._watch(zombie, taken, left.position)
+
+    async def _stop(self, side: Side, *, anywhere: bool) -> bool:
+        """Stop a worker, if not `anywhere` then between two writes; return whether it is in the middle of one."""
+        for left in reversed(range(1 if anywhere else _TRIES)):
+            side.file.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.1)
+            if not await self._house.writing():
+                return False
+            if left:
+                side.file.signal(signal.SIGCONT)
+                await asyncio.sleep(self._chance.uniform(0.05, 0.3))
+        self._force.say("          it was stopped in the middle of a write")
+        return True
 
     async def oust(self, strike: Strike) -> None:
         """Kill who has the lease, and hold back the process that is started for it until the other one has taken it."""

@@ -27,16 +27,16 @@ def running(home: Path) -> set[str]:
 
 def test_nothing_is_lost_or_double_and_nothing_is_left(broker: str, tmp_path: Path) -> None:
     report = tmp_path / "report"
-    words = ["--kills", "3", "--seed", "17", "--minutes", "0.2", "--rate", "200", "--report", str(report)]
+    words = ["--kills", "15", "--seed", "200", "--minutes", "0.12", "--rate", "200", "--report", str(report)]
     done = chaos(tmp_path, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
     assert re.fullmatch(r"kills=\d+ zombies=\d+ takeovers=\d+ accepted=\d+ cells=\d+ lost=0 double=0", last)
     figures = json.loads(report.read_text())
-    assert figures["seed"] == 17
+    assert figures["seed"] == 200
     assert figures["settled"]
     assert figures["accepted"] > 500
-    assert figures["kills"]
+    assert "kill" in figures["strikes"]
     assert running(tmp_path) == set()
 
 

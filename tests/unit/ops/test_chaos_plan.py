@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.chaos.plan import AGENTS, REACHED_BY, SHARED, WRITER, Kind, plan
+from ops.chaos.plan import AGENTS, REACHED_BY, SHARED, WHILE_STARTING, WRITER, Kind, plan
 from ops.processes import PROCESSES
 from streams.crash_points import CrashPoint
 
@@ -70,3 +70,8 @@ def test_who_writes_to_the_feed_store_hangs_and_is_killed_beside_another_one(kil
         on_writers = [strike for strike in plan(seed, kills) if strike.on == WRITER]
         assert {s.kind for s in on_writers} >= {Kind.JOIN, Kind.ZOMBIE, Kind.OUST}
     assert any(s.kind == Kind.ZOMBIE and s.how for seed in SEEDS for s in plan(seed, kills))
+
+
+def test_a_point_that_a_start_comes_by_once_is_not_waited_for_twice() -> None:
+    starting = {s.how for seed in SEEDS for s in plan(seed, 40) if s.how.split("-")[0] in WHILE_STARTING}
+    assert starting == {f"{CrashPoint.LEASE_AFTER_TAKE}:1"}

@@ -50,3 +50,16 @@ async def test_who_has_the_lease_is_read_from_the_store(tmp_path: Path) -> None:
     found = await house.lease()
     assert found is not None
     assert (found.holder.name, found.position) == ("aggregate", 17)
+
+
+async def test_it_is_seen_whether_somebody_is_in_the_middle_of_a_write(tmp_path: Path) -> None:
+    house = House(Settings(home=tmp_path), nodes=1)
+    house.home.mkdir()
+    writer = sqlite3.connect(house.home / "feed.db", isolation_level=None)
+    writer.execute("CREATE TABLE cell (value)")
+    assert not await house.writing()
+    writer.execute("BEGIN IMMEDIATE")
+    assert await house.writing()
+    writer.execute("COMMIT")
+    assert not await house.writing()
+    writer.close()
