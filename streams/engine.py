@@ -7,7 +7,7 @@ serialisers are not exact under kill -9). One Faust event is a chunk of messages
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -21,10 +21,11 @@ from streams.kafka import MECHANISM, Kafka
 if TYPE_CHECKING:
     from streams.worker import Worker
 
-__all__ = ["MESSAGES_PER_STEP", "TP", "app_of", "chunked", "run"]
+__all__ = ["TP", "app_of", "chunked", "run"]
 
-MESSAGES_PER_STEP = 8
-"""Frames of one partition folded in one step: fewer cost more per record, more delay the others."""
+STEP_BYTES, STEP_MESSAGES = 1 << 20, 128
+"""Frames of one partition folded in one step, by their size and number: fewer cost more per record, more delay the
+others. By size, because frames that came one by one hold a record or two: eight of them in a step were soon behind."""
 
 SESSION_SECS = 6.0
 
@@ -36,7 +37,7 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
     mundane_level = "debug"
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
-        """Yield chunks of at most `MESSAGES_PER_STEP` messages, the partitions in turn."""
+        """Yield chunks of messages, each for one step, the partitions in turn."""
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
@@ -89,9 +90,17 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
             self._read_offset[tp] = position or None
 
 
-def chunked(records: Sequence[Any]) -> list[Sequence[Any]]:
+def chunked(records: Iterable[Any]) -> list[list[Any]]:
     """Return the records as what is folded in one step each."""
-    return [records[i : i + MESSAGES_PER_STEP] for i in range(0, len(records), MESSAGES_PER_STEP)]
+    chunks: list[list[Any]] = []
+    size = STEP_BYTES
+    for record in records:
+        if size >= STEP_BYTES or len(chunks[-1]) == STEP_MESSAGES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(record)
+        size += len(record.value)
+    return chunks
 
 
 def _credentials(kafka: Kafka) -> faust.auth.Credentials | None:
