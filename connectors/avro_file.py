@@ -20,7 +20,7 @@ from connectors.confluent import malformed
 from connectors.plan import Values
 from connectors.reasons import WHOLE, reason
 from connectors.strict_json import too_large
-from connectors.unpacking import NotPackedSo, TooMuch, of_snappy, unpacked
+from connectors.unpacking import NotPackedSo, TooMuch, of_deflate, of_snappy, unpacked
 from schemas import contracts
 from schemas.compatibility import logical_differences
 from schemas.contracts import CONTRACTS, FAMILIES, Family
@@ -239,7 +239,7 @@ def _of_snappy(packed: bytes, room: int) -> bytes:
 _CODECS: Mapping[str, Callable[[bytes, int], bytes]] = MappingProxyType(
     {
         "null": _plain,
-        "deflate": partial(unpacked, "deflate"),
+        "deflate": of_deflate,
         "snappy": _of_snappy,
         "zstandard": partial(unpacked, "zstd"),
     }

@@ -10,7 +10,7 @@ from typing import Protocol
 import cramjam
 from backports import zstd
 
-MAX_MEMBERS = 1000
+MAX_MEMBERS = 100
 """Members of gzip, or frames of zstd, in one body; each costs time, and an empty one brings nothing."""
 
 WINDOW_LOG = 23
@@ -40,7 +40,6 @@ class _Stream(Protocol):
 _STREAMS: Mapping[str, Callable[[], _Stream]] = MappingProxyType(
     {
         "gzip": lambda: zlib.decompressobj(_GZIP),
-        "deflate": lambda: zlib.decompressobj(_RAW_DEFLATE),
         "zstd": lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG}),
     }
 )
@@ -50,7 +49,7 @@ class Unpacking:
     """The bytes of one body, unpacked as they come."""
 
     def __init__(self, codec: str, max_bytes: int) -> None:
-        """`codec` is gzip, zstd, deflate (without zlib's frame), or empty: nothing is packed."""
+        """`codec` is gzip, zstd, or empty: nothing is packed."""
         self._make = _STREAMS.get(codec)
         self._stream = None if self._make is None else self._make()
         self._max_bytes = max_bytes
@@ -94,6 +93,23 @@ def unpacked(codec: str, packed: bytes, max_bytes: int) -> bytes:
     unpacking = Unpacking(codec, max_bytes)
     unpacking.add(packed)
     return unpacking.done()
+
+
+def of_deflate(packed: bytes, max_bytes: int) -> bytes:
+    """Return what a bare deflate stream unpacks to; raises TooMuch and NotPackedSo.
+
+    What follows its end is passed over: some writers of Avro leave the rest of zlib's checksum there.
+    """
+    stream = zlib.decompressobj(_RAW_DEFLATE)
+    try:
+        out = stream.decompress(packed, max_bytes + 1)
+    except zlib.error:
+        raise NotPackedSo from None
+    if len(out) > max_bytes:
+        raise TooMuch
+    if not stream.eof:
+        raise NotPackedSo
+    return out
 
 
 def of_snappy(packed: bytes, max_bytes: int) -> bytes:

@@ -85,7 +85,7 @@ class ContractPages:
             form, kind = _form(request, form, LIST_FORMS)
             telling = self._telling(request, lang, at)
         except _Wrong as wrong:
-            return problem("bad-request", str(wrong))
+            return problem("bad-parameter", str(wrong))
         families = list(FAMILIES.values())
         if form == "html":
             return _answer(html.overview(families, telling, _link(request, at)), kind, telling)
@@ -117,7 +117,7 @@ class ContractPages:
             form, kind = _form(request, form, FORMS)
             telling = self._telling(request, lang, at)
         except _Wrong as wrong:
-            return problem("bad-request", str(wrong))
+            return problem("bad-parameter", str(wrong))
         if form == "html":
             page = html.page(known, FAMILIES[family], telling, _link(request, at))
             return _answer(page, kind, telling)

@@ -59,10 +59,12 @@ async def _run(settings: Settings) -> None:
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
         pages = [ContractPages(convention, lists, time.time).router]
         app = create_app(Edges(known, inbox, callers, telemetry, quotas(settings.gateway, convention), pages))
-        server = _server(app, settings.gateway)
+        serving = server(app, settings.gateway)
         spare_the_collector()
-        watch = asyncio.create_task(_stop_when(inbox.lost, server))
-        await server.serve()
+        watch = asyncio.create_task(_stop_when(inbox.lost, serving))
+        for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the one that ended it once more
+            signal.signal(number, lambda *_: None)
+        await serving.serve()
         watch.cancel()
         if inbox.lost.is_set():
             raise Unavailable("producer-lost", "Kafka refused a frame; the gateway must start anew.")
@@ -98,10 +100,8 @@ def quotas(settings: Gateway, convention: Convention) -> Quotas:
     return Quotas(Quota(settings.events_per_sec, settings.burst, settings.requests), others)
 
 
-def _server(app: object, settings: Gateway) -> uvicorn.Server:
-    """Return the server; it raises the signal that ended it once more, so signals are left to do nothing then."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+def server(app: object, settings: Gateway) -> uvicorn.Server:
+    """Return the server; raises Misconfigured when its certificates are none."""
     asked = ssl.CERT_REQUIRED if settings.certificates_only else ssl.CERT_OPTIONAL
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # any ASGI app
@@ -125,6 +125,6 @@ def _server(app: object, settings: Gateway) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def _stop_when(lost: asyncio.Event, server: uvicorn.Server) -> None:
+async def _stop_when(lost: asyncio.Event, serving: uvicorn.Server) -> None:
     await lost.wait()
-    server.should_exit = True
+    serving.should_exit = True

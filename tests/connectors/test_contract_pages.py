@@ -190,11 +190,11 @@ async def test_a_host_that_is_none_is_not_shown(reader: httpx.AsyncClient, host:
         ("/v1/contracts/nothing/1", 404, "not-found"),
         ("/v1/contracts/border.crossing/99", 404, "not-found"),
         ("/v1/contracts/border.crossing/newest", 404, "not-found"),
-        ("/v1/contracts/border.crossing/1?format=pdf", 400, "bad-request"),
-        ("/v1/contracts/border.crossing/1?lang=de", 400, "bad-request"),
-        ("/v1/contracts/border.crossing/1?at=2023-02-30", 400, "bad-request"),
-        ("/v1/contracts/border.crossing/1?at=20230101", 400, "bad-request"),
-        ("/v1/contracts?format=avro", 400, "bad-request"),
+        ("/v1/contracts/border.crossing/1?format=pdf", 422, "bad-parameter"),
+        ("/v1/contracts/border.crossing/1?lang=de", 422, "bad-parameter"),
+        ("/v1/contracts/border.crossing/1?at=2023-02-30", 422, "bad-parameter"),
+        ("/v1/contracts/border.crossing/1?at=20230101", 422, "bad-parameter"),
+        ("/v1/contracts?format=avro", 422, "bad-parameter"),
     ],
 )
 async def test_what_is_not_there(reader: httpx.AsyncClient, where: str, status: int, code: str) -> None:

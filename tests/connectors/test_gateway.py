@@ -6,67 +6,22 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from hashlib import sha256
 from typing import Any
 
-import httpx
 import orjson
 import pytest
-from prometheus_client import CollectorRegistry
 
-from connectors.callers import Callers
-from connectors.gateway import Edges, Limits, create_app
-from connectors.inbox import MemoryInbox
 from connectors.verdicts import Arrival, answer
 from schemas import core as cores
 from schemas.header import Kind, record_id
-from streams.telemetry import DoorTelemetry
-from tests.connectors.events import NOW, admission, event, line
-
-KEYS = {"gpk": "key of gpk", "mvd": "key of mvd"}
-LIMITS = Limits(body_bytes=300_000, event_bytes=20_000, events=200, body_secs=0.5)
-NDJSON = {"Content-Type": "application/x-ndjson"}
-ADMISSION = admission()
-
-
-class Door:
-    """A gateway with an inbox in memory, and a client of the border service."""
-
-    def __init__(self) -> None:
-        self.inbox = MemoryInbox()
-        self.metrics = CollectorRegistry()
-        self.app = create_app(
-            Edges(
-                admission=ADMISSION,
-                inbox=self.inbox,
-                callers=Callers(lambda: {sha256(key.encode()).hexdigest(): agency for agency, key in KEYS.items()}),
-                telemetry=DoorTelemetry(self.metrics, "http", KEYS),
-                limits=LIMITS,
-                now=lambda: NOW / 1000,
-            )
-        )
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://gateway")
-
-    async def post(
-        self, content: Any, family: str = "border.crossing", agency: str = "gpk", **headers: str
-    ) -> httpx.Response:
-        sent = {"X-API-Key": KEYS[agency], "Content-Type": "application/json"} | headers
-        return await self.client.post(f"/v1/events/{family}", content=content, headers=sent)
-
-    def count(self, name: str, **labels: str) -> float:
-        return self.metrics.get_sample_value(name, labels) or 0.0
+from tests.connectors.doors import ADMISSION, NDJSON, Door, codes, opened
+from tests.connectors.events import event, line
 
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
-    door = Door()
-    async with door.client:
+    async with opened(Door()) as door:
         yield door
-
-
-def codes(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(each["code"], each["field"]) for each in answer["errors"]]
 
 
 async def test_one_event_is_accepted(door: Door) -> None:
