@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from connectors.avro_writer import Writer, writer
 from schemas.codelists import CodeLists
 from schemas.contracts import PSEUDONYM, Family, Field, model, stored, without_nested_null
-from schemas.errors import Misconfigured
+from schemas.errors import Listed, Misconfigured
 
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -71,10 +71,18 @@ class Validity:
         days = [starts[0] - timedelta(days=1) if starts else date(2000, 1, 1), *starts]
         self._sets = [tuple(_codes(lists[name].codes(day), whole) for name, whole in wanted) for day in days]
         self.ever = tuple(_codes(tuple(lists[name]), whole) for name, whole in wanted)
+        self._editions = [(name, lists[name].version) for name, _ in wanted]
 
     def on(self, day: int) -> tuple[frozenset[str | int], ...]:
         """Return the codes that hold on a day (days since 1970-01-01), list by list."""
         return self._sets[bisect_right(self._starts, day)]
+
+    def edition(self, position: int, day: int | None) -> tuple[Listed, tuple[str, ...]]:
+        """Return which list stands at a position, asked for a day, and its codes of that day; None: of whatever day."""
+        name, version = self._editions[position]
+        codes = (self.ever if day is None else self.on(day))[position]
+        on = None if day is None else date.fromordinal(day + EPOCH).isoformat()
+        return Listed(name, version, on), tuple(map(str, sorted(codes, key=str)))
 
 
 @dataclass(frozen=True, slots=True)

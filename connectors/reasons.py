@@ -83,14 +83,13 @@ def reason(
 
 def of_list(code: str, field: str, listed: Listed, codes: tuple[str, ...]) -> Reason:
     """Return the reason why a code list refused a value; `codes` are those that hold on the day it was asked for."""
-    if 0 < len(codes) <= FEW:
-        return reason(
-            code, field, "A code of the list {list}: {words}.", "", listed, list=listed.list, words=_words(codes)
-        )
+    few = 0 < len(codes) <= FEW
     if code == "code-not-valid-at-date":
         rule = "A code of the list {list} that held on the local day of the event."
-        return reason(code, field, rule, "", listed, list=listed.list)
-    return reason(code, field, "A code of the list {list}.", "", listed, list=listed.list)
+        told = "A code of the list {list} that held on the local day of the event: {words}."
+    else:
+        rule, told = "A code of the list {list}.", "A code of the list {list}: {words}."
+    return reason(code, field, told if few else rule, "", listed, list=listed.list, words=", ".join(codes))
 
 
 def of_shape(family: Family, code: str, path: str) -> Reason:
@@ -121,7 +120,7 @@ def _rule(family: Family, field: Field, code: str, element: bool) -> Iterator[Te
     elif code == "bad-format" and field.pattern and field.type == "string":
         yield Text.of("It matches {pattern}", pattern=field.pattern)
     elif field.type == "enum":
-        yield Text.of("One of: {words}.", words=_words(_symbols(family.avsc, field.path.split("."))))
+        yield Text.of("One of: {words}.", words=", ".join(_symbols(family.avsc, field.path.split("."))))
     if code == "missing-field" and field.doc:
         yield Text.of(field.doc)
 
@@ -141,7 +140,3 @@ def _symbols(record: Any, path: list[str]) -> tuple[str, ...]:
     """Return the words of an enum of the contract."""
     kind = next(without_nested_null(each["type"])[0] for each in record["fields"] if each["name"] == path[0])
     return tuple(kind["symbols"]) if len(path) == 1 else _symbols(kind, path[1:])
-
-
-def _words(codes: tuple[str, ...]) -> str:
-    return ", ".join(codes)

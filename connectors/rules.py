@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from connectors.plan import EPOCH, HEADER, PERSON, Check, Parts, Plan, Values
-from connectors.reasons import reason
+from connectors.reasons import of_list, reason
 from schemas.errors import Reason
 
 EARLIEST_MOMENT = -2_208_988_800_000
@@ -116,16 +116,14 @@ def _codes(plan: Plan, parts: Parts, day: int | None) -> list[Reason]:
         valid = listed[position]
         if field.type != "array":
             if code not in valid:
-                reasons.append(_off_list(plan, check, code, ""))
+                reasons.append(_off_list(plan, check, code, "", day))
         else:
-            reasons += [_off_list(plan, check, c, f"[{i}]") for i, c in enumerate(code) if c not in valid]
+            reasons += [_off_list(plan, check, c, f"[{i}]", day) for i, c in enumerate(code) if c not in valid]
     return reasons
 
 
-def _off_list(plan: Plan, check: Check, code: str | int, element: str) -> Reason:
+def _off_list(plan: Plan, check: Check, code: str | int, element: str, day: int | None) -> Reason:
     path = f"{check.place.field.path}{element}"
-    name = check.place.field.codelist
-    if code in plan.validity.ever[check.listed]:
-        rule = "A code of the list {list} that held on the local day of the event."
-        return reason("code-not-valid-at-date", path, rule, list=name)
-    return reason("not-in-codelist", path, "A code of the list {list}.", list=name)
+    listed, codes = plan.validity.edition(check.listed, day)
+    known = code in plan.validity.ever[check.listed]
+    return of_list("code-not-valid-at-date" if known else "not-in-codelist", path, listed, codes)

@@ -43,6 +43,11 @@ class CodeList:
             self._spans[code] = (*self._spans.get(code, ()), _span(name, row))
             self._labels[code] = {lang: row[f"label_{lang}"] for lang in ("ru", "be", "en")}
 
+    @property
+    def version(self) -> str:
+        """The list's edition: 12 hexadecimal digits, others as soon as another code holds on any day."""
+        return sha256(repr(sorted(self._spans.items())).encode()).hexdigest()[:12]
+
     def __contains__(self, code: object) -> bool:
         """Whether the code stands in the list, on whatever day."""
         return code in self._spans

@@ -6,6 +6,7 @@ import ast
 import string
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,12 @@ from connectors import problems, reasons
 from connectors.error_catalogue import catalogue, meaning, remedy
 from connectors.reasons import code_of, of_shape, reason
 from connectors.texts import Text, of_contracts, said, sentences, translated
+from schemas.codelists import CodeList
 from schemas.contracts import CONTRACTS
+from schemas.errors import Listed, Reason, Refused
 from schemas.words import LANGUAGES
+from tests.connectors.doors import ADMISSION, LISTS
+from tests.connectors.events import NOW, event
 
 ROOM = Path(connectors.__file__).parent
 MAKERS = {"reason", "problem", "of", "refusal"}
@@ -136,3 +141,29 @@ def test_what_contracts_say_is_said_too(lang: str) -> None:
                 ]
                 assert untranslated == [], (family.name, field.path)
                 assert said(rule, lang) != rule
+
+
+def refused(**changes: Any) -> Reason:
+    with pytest.raises(Refused) as error:
+        ADMISSION.admit("gpk", "border.crossing", event(**changes), bytes(8), NOW)
+    (one,) = error.value.reasons
+    return one
+
+
+def test_a_code_list_that_refuses_is_named_with_its_edition_and_day() -> None:
+    one = refused(event__mode="ROCKET")
+    assert one.rule == "A code of the list MODE: AIR, FOOT, OTHER, RAIL, RIVER, ROAD."
+    assert one.listed == Listed("MODE", LISTS["MODE"].version, "2018-03-01")
+    long = refused(person__citizenship=["ZZZ"])
+    assert long.rule == "A code of the list COUNTRY."
+    assert long.listed is not None
+    assert len(long.listed.version) == 12
+    assert long.listed.version != one.listed.version
+
+
+def test_another_validity_makes_another_edition() -> None:
+    rows = list(LISTS["MODE"].rows)
+    assert CodeList("MODE", rows).version == CodeList("MODE", reversed(rows)).version == LISTS["MODE"].version
+    assert CodeList("MODE", rows[1:]).version != LISTS["MODE"].version
+    assert CodeList("MODE", [{**rows[0], "valid_to": "2030-01-01"}, *rows[1:]]).version != LISTS["MODE"].version
+    assert CodeList("MODE", [{**rows[0], "label_ru": "!"}, *rows[1:]]).version == LISTS["MODE"].version
