@@ -57,6 +57,7 @@ bench: $(STAMP)  ## measured comparisons, ours with Kafka Streams' in the same r
 	$(BIN)/python -m bench.agents --takeover $(if $(ORIGINALS),--originals $(ORIGINALS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(REPORTED)
 	$(BIN)/python -m bench.delay --kills 10 $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
 	$(BIN)/python -m bench.rebuild $(REPORTED)
+	$(BIN)/python -m bench.memory $(REPORTED)
 	$(BIN)/python -m bench.profile $(REPORTED)
 
 up: $(STAMP)  ## start the whole system on this machine, and show it
