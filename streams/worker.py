@@ -45,6 +45,9 @@ OPEN_SECS = 10.0
 
 WATCH_SECS = 0.5
 
+TAKEN_OVER = "Partitions are taken over."
+"""What the log says after each rebalance: which are open, which are not yet, and in how many seconds."""
+
 COLLECT_SECS = 20.0
 """Between garbage collections; automatic ones walk over all that a step has read, which took 15 % of its time."""
 
@@ -95,11 +98,14 @@ class Worker:
 
         Returns after at most `OPEN_SECS`. What is not open by then follows when it is; the others go on.
         """
+        began = time.monotonic()
         self.close([partition for partition in self._places if partition not in partitions])
         self._absent = set(partitions) - self._places.keys()
         await self._read_on(list(self._places))
         if opening := self._open_absent():
             await asyncio.wait(opening, timeout=OPEN_SECS)
+        log, secs = structlog.get_logger(__name__), round(time.monotonic() - began, 3)
+        log.info(TAKEN_OVER, open=sorted(self._places), absent=sorted(self._absent), secs=secs)
 
     def _open_absent(self) -> list[asyncio.Task[None]]:
         """Begin to open what is ours and is not open; `watch` does so again and again."""

@@ -7,6 +7,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
+from ops.processes.absence import kafka_needed
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
 from ops.settings import Settings
@@ -19,8 +20,9 @@ from streams.topics import Topics
 
 
 def run(settings: Settings) -> None:
-    """Write ticks until SIGTERM."""
-    asyncio.run(_run(settings))
+    """Write ticks until SIGTERM; raises Unavailable when no broker answers."""
+    with kafka_needed(settings):
+        asyncio.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from ops import secrets
 from ops.crews import MEMBER_PORTS
 from ops.generations.rules import enrolled
 from ops.logs import config
+from ops.processes.absence import kafka_needed
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
 from ops.trespass import checked_access
@@ -46,6 +47,9 @@ from streams.workplace import Assignment, Workplace
 
 _log = structlog.get_logger(__name__)
 
+BEGINS = "A worker begins."
+"""What the log says when everything is read and open that has nothing to do with partitions."""
+
 SOURCES = {"deduplicate": "inbox", "reconcile": "log", "aggregate": "partials"}
 """Agent -> role of the topic it reads."""
 
@@ -54,14 +58,16 @@ def run(settings: Settings, agent: str, member: int = 0) -> None:
     """Work as one agent until SIGTERM; `member` numbers the workers of one agent, from 0.
 
     Raises Misconfigured for an unknown agent, for a state or feed store of another cluster, and for a generation that
-    nobody began or that counts otherwise than this program.
+    nobody began or that counts otherwise than this program; Unavailable when no broker answers.
     """
     if agent not in SOURCES:
         raise Misconfigured("unknown-agent", f"There is no agent {agent!r}: choose one of {', '.join(SOURCES)}.")
-    office = _Office(settings, agent, member)
+    with kafka_needed(settings):
+        office = _Office(settings, agent, member)
     worker = Worker(office.assignment)
     office.attend(worker)
     gc.freeze()
+    _log.info(BEGINS, member=office.assignment.member)
     gc.disable()  # the folds make many short-lived tuples and no cycles; the worker collects between steps
     worker.run(config(settings.logs.level))
 
