@@ -1,108 +1,82 @@
-"""Load on the HTTP door: crossings at a steady rate, or as many as it takes, from a process of its own.
+"""Load on the agents at a steady rate: frames as busy doors write them, straight into the inbox, from another process.
 
-    python -m bench.background --rate 2000          until SIGTERM
-    python -m bench.background --events 100000      so many, as fast as they are answered
+    python -m bench.background --rate 8000 --secs 300
 
-Reads the settings from the environment, as every process does. Says BEGIN when it begins to send; its last line is how
-many events were accepted, and in how many seconds.
+Reads the settings from the environment, as every process does. The frames are made first, into a file, so that beside
+the system that is measured they only have to be sent. Says BEGIN when it begins to send, and sends until SIGTERM or
+until there are no more; its last line is how many records were acknowledged, and in how many seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import secrets as chance
 import signal
+import struct
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from typing import BinaryIO
 
-import aiohttp
+from aiokafka import AIOKafkaProducer
 
-from bench.events import AGENCY, CROSSING, Crossings
-from ops import secrets, settings
-from schemas.codelists import CodeLists
+from bench.load import RECORDS_AN_ORIGINAL, frames
+from ops import settings
+from ops.access import access
 from schemas.conventions import load
-from schemas.errors import Unavailable
+from schemas.frame import MAX_RECORDS
+from streams.topics import Topics
 
-BATCH = 100
-AT_ONCE = 8
+LINGER_SECS = 0.02
+"""A door's: the records of one partition that come within this time share a frame."""
 
-
-class Sender:
-    """Sends batches to the door and counts what is accepted."""
-
-    def __init__(self, http: aiohttp.ClientSession, url: str, events: Iterator[bytes]) -> None:
-        """`events` may be endless."""
-        self._http = http
-        self._url = url
-        self._events = events
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self.accepted = 0
-
-    async def steadily(self, rate: float, stopped: asyncio.Event) -> None:
-        """Send so many events a second until `stopped`; what the door is late with is made up for."""
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as batches:
-            sent = 0
-            while not stopped.is_set():
-                wait = began + sent / rate - time.monotonic()
-                if wait > 0:
-                    await asyncio.sleep(wait)
-                await self._turns.acquire()
-                batches.create_task(self._send(list(islice(self._events, BATCH))))
-                sent += BATCH
-
-    async def all(self) -> None:
-        """Send all events, as fast as they are answered."""
-        async with asyncio.TaskGroup() as batches:
-            while batch := list(islice(self._events, BATCH)):
-                await self._turns.acquire()
-                batches.create_task(self._send(batch))
-
-    async def _send(self, batch: list[bytes]) -> None:
-        try:
-            headers = {"Content-Type": "application/x-ndjson"}
-            async with self._http.post(self._url, data=b"\n".join(batch), headers=headers) as response:
-                if response.status != 200:
-                    raise Unavailable("bench-door", f"The door answered {response.status}.")
-                self.accepted += (await response.json())["summary"]["accepted"]
-        finally:
-            self._turns.release()
+_HEAD = struct.Struct("<HHI")  # partition, records, bytes
 
 
-def door(of: settings.Settings) -> tuple[str, dict[str, str]]:
-    """Return the address for crossings and the headers that say who sends."""
-    return f"{of.gateway_url}/v1/events/{CROSSING.name}", {"X-API-Key": secrets.api_key(of.secrets, AGENCY)}
+def write_frames(file: BinaryIO, rate: float, secs: float, partitions: int, first: int = 0) -> None:
+    """Write the frames of so many seconds, each as large as doors fill it then; `first` is a record's number."""
+    size = min(MAX_RECORDS, max(1, round(rate * LINGER_SECS / partitions)))
+    made = frames(round(rate * secs / RECORDS_AN_ORIGINAL), partitions, size, first=first)
+    file.writelines(_HEAD.pack(where, records, len(value)) + value for where, records, value in made)
 
 
-def crossings(of: settings.Settings) -> Crossings:
-    """Return what makes events under the convention in force."""
-    return Crossings(CodeLists.load(*load(of.convention).codelist_directories))
+def read_frames(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (partition, records, frame)."""
+    while head := file.read(_HEAD.size):
+        where, records, size = _HEAD.unpack(head)
+        yield where, records, file.read(size)
 
 
-async def _publish(rate: float | None, events: int | None) -> tuple[int, float]:
+async def _publish(rate: float, secs: float, first: int) -> tuple[int, float]:
     of = settings.load()
-    url, headers = door(of)
+    topic = Topics.of(of.generation, load(of.convention))["inbox"]
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    made = crossings(of).background(chance.token_hex(4))
-    async with aiohttp.ClientSession(headers=headers) as http:
-        sender = Sender(http, url, made if events is None else islice(made, events))
-        print("BEGIN", flush=True)
-        began = time.monotonic()
-        await (sender.all() if rate is None else sender.steadily(rate, stopped))
-    return sender.accepted, time.monotonic() - began
+    producer = AIOKafkaProducer(**access(of).options(), acks="all", enable_idempotence=True, compression_type="lz4")
+    with tempfile.TemporaryFile() as file:
+        write_frames(file, rate, secs, topic.partitions, first)
+        file.seek(0)
+        async with producer:
+            print("BEGIN", flush=True)
+            began, sent = time.monotonic(), 0
+            for where, records, value in read_frames(file):
+                if stopped.is_set():
+                    break
+                await producer.send(topic.name, value, partition=where)
+                sent += records
+                await asyncio.sleep(began + sent / rate - time.monotonic())  # what it is late with is made up for
+            await producer.flush()
+    return sent, time.monotonic() - began
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Send, and print the number of events accepted and the seconds taken."""
+    """Send, and print the number of records and the seconds taken."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    how = options.add_mutually_exclusive_group(required=True)
-    how.add_argument("--rate", type=float)
-    how.add_argument("--events", type=int)
+    options.add_argument("--rate", type=float, required=True)
+    options.add_argument("--secs", type=float, required=True)
+    options.add_argument("--first", type=int, default=0, help="number of the first record; a number is used once")
     chosen = options.parse_args(argv)
-    print(*asyncio.run(_publish(chosen.rate, chosen.events)))
+    print(*asyncio.run(_publish(chosen.rate, chosen.secs, chosen.first)))
 
 
 if __name__ == "__main__":

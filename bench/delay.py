@@ -1,11 +1,11 @@
 """Delay: from the door's answer for one event to an answer of the feed that counts it, under load.
 
-    python -m bench.delay [--probes 2000] [--rate EVENTS_A_SECOND] [--kills SECS] [--report FILE]
+    python -m bench.delay [--probes 10000] [--rate RECORDS_A_SECOND] [--kills SECS [--seed 7]] [--report FILE]
 
-A whole system is started with its default settings. Without `--rate` its speed is measured first, from the HTTP door
-to the feed, and the load is half of that. Each probe is a crossing that is alone in its cell, sent by itself; the feed
-is asked about twenty times a second. With `--kills` all is measured once more while workers of the agents are killed
-in turn, one every so many seconds.
+A whole system is started with its default settings. The load is written to the inbox as busy doors would, by default
+at half of what the agents do on two cores. Each probe is a crossing that is alone in its cell, sent by itself to the
+HTTP door; the feed is asked about twenty times a second. With `--kills` all is measured once more while workers of the
+agents are killed by chance, one every so many seconds.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import aiohttp
 import psutil
 from rich.console import Console
 
-from bench.probes import ASK_EVERY_SECS, PATIENCE_SECS, Probe, Probing
+from bench.probes import A_SECOND, ASK_EVERY_SECS, PATIENCE_SECS, Kills, Probe, Probing
 from bench.sheet import Sheet, Table, Value, asked
 from bench.stages import Passage, passages
 from ops import system
@@ -34,6 +34,12 @@ from ops.settings import Settings, with_free_ports
 from schemas.conventions import load
 from schemas.errors import Unavailable
 from streams.topics import Topics
+
+WARM_SECS, SPARE_SECS = 5.0, 30.0
+"""How long the load goes on before the first probe, and how long it could after the last one, with what is made."""
+
+REQUESTS = 200
+"""Which one agency may have under way: here one sends all probes, each by itself."""
 
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 GOALS = (1.0, None, 3.0, None)
@@ -44,39 +50,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--probes", type=int, default=2000)
-    options.add_argument("--rate", type=float, help="of the load; half of the measured speed if it is not given")
-    options.add_argument("--warm", type=int, default=60_000, help="events by which the speed is measured")
+    options.add_argument("--rate", type=float, default=8000, help="records of the load a second")
     options.add_argument("--kills", type=float, metavar="SECS", help="between two kills")
+    options.add_argument("--seed", type=int, default=7, help="of who is killed when")
     options.add_argument("--home", type=Path)
     asked(options)
     chosen = options.parse_args(argv)
     sheet = Sheet(chosen.report)
     with running(chosen.home) as settings:
-        speed = None if chosen.rate else asyncio.run(whole_path(settings, chosen.warm))
-        rate = chosen.rate or (speed or 0) / 2
-        sheet.add(measured(settings, range(chosen.probes), rate, speed))
+        sheet.add(measured(settings, range(chosen.probes), chosen.rate))
         if chosen.kills:
             again = range(chosen.probes, 2 * chosen.probes)
-            sheet.add(measured(settings, again, rate, speed, chosen.kills))
+            sheet.add(measured(settings, again, chosen.rate, Kills(chosen.kills, chosen.seed)))
 
 
-def measured(
-    settings: Settings, numbers: range, rate: float, speed: float | None = None, kill_secs: float | None = None
-) -> Table:
-    """Return the delays of the probes with these numbers under a load; `speed` is what the load is half of."""
-    with loaded(settings, rate) as load_:
-        kills, probes = asyncio.run(Probing(settings, numbers.start).all(len(numbers), kill_secs))
-        accepted = load_.stop()
+def measured(settings: Settings, numbers: range, rate: float, kills: Kills | None = None) -> Table:
+    """Return the delays of the probes with these numbers under a load of so many records a second."""
+    with loaded(settings, rate, len(numbers) / A_SECOND + SPARE_SECS, again=kills is not None) as load_:
+        began = time.time()
+        killed, probes = asyncio.run(Probing(settings, numbers.start).all(len(numbers), kills))
+        reached = load_.stop()
     topics = Topics.of(settings.generation, load(settings.convention))
-    stages = asyncio.run(passages(access(settings), topics))
-    half = f", half of the {speed:,.0f}/s from door to feed that were measured first" if speed else ""
+    stages = asyncio.run(passages(access(settings), topics, began))
     notes = [
         f"{len(probes):,} probes by HTTP, each alone in its cell; the feed asked every {ASK_EVERY_SECS * 1000:.0f} ms",
-        f"load {accepted:,.0f} events/s beside them{half}; ticks every {settings.tick_secs:.0f} s",
+        f"load {reached:,.0f} records/s of {rate:,.0f} beside them; ticks every {settings.tick_secs:.0f} s",
     ]
-    if kill_secs:
-        notes.append(f"{len(kills)} workers killed, one every {kill_secs:.0f} s: {', '.join(kills)}")
-    return delays(probes, stages, notes, "Delay while workers are killed" if kill_secs else "Delay")
+    if kills:
+        who = ", ".join(f"{agent} {count}" for agent, count in sorted(Counter(killed).items()))
+        notes.append(f"{len(killed)} workers killed, one every {kills.every_secs:.0f} s: {who}; seed {kills.seed}")
+    return delays(probes, stages, notes, "Delay while workers are killed" if kills else "Delay")
 
 
 @contextmanager
@@ -85,33 +88,13 @@ def running(home: Path | None) -> Iterator[Settings]:
     quiet = Console(quiet=True)
     with tempfile.TemporaryDirectory(prefix="migex-bench-") as scratch:
         settings = with_free_ports(home or Path(scratch))
+        gateway = settings.gateway.model_copy(update={"requests": REQUESTS})
+        settings = settings.model_copy(update={"gateway": gateway})
         try:
             system.up(settings, quiet)
             yield settings
         finally:
             system.down(settings, quiet)
-
-
-async def whole_path(settings: Settings, events: int) -> float:
-    """Return events a second from the first one sent to the HTTP door to the last one counted in the feed."""
-    sender = _background(settings, "--events", str(events))
-    began = time.monotonic()
-    async with aiohttp.ClientSession() as http:
-        while await _counted(http, settings) < events:
-            if sender.poll():
-                sys.exit("the load ended early")
-            if time.monotonic() - began > PATIENCE_SECS + events / 1000:
-                raise Unavailable("bench-slow", f"{events:,} events were not counted in time.")
-            await asyncio.sleep(0.25)
-    return events / (time.monotonic() - began)
-
-
-async def _counted(http: aiohttp.ClientSession, settings: Settings) -> int:
-    host, port = settings.address("feed")
-    async with http.get(f"http://{host}:{port}/v1/books") as response:
-        if response.status != 200:  # no cut yet
-            return 0
-        return sum(row["counts"]["deliveries"] for row in (await response.json())["books"])
 
 
 class Load:
@@ -121,31 +104,27 @@ class Load:
         self._sender = sender
 
     def stop(self) -> float:
-        """End it and return how many events a second were accepted."""
+        """End it and return how many records a second Kafka has acknowledged."""
         self._sender.send_signal(signal.SIGTERM)
         said, _ = self._sender.communicate(timeout=PATIENCE_SECS)
-        accepted, secs = said.split()
-        return int(accepted) / float(secs)
+        records, secs = said.split()
+        return int(records) / float(secs)
 
 
 @contextmanager
-def loaded(settings: Settings, rate: float) -> Iterator[Load]:
-    """Send so many events a second meanwhile."""
-    sender = _background(settings, "--rate", str(rate))
+def loaded(settings: Settings, rate: float, secs: float, *, again: bool) -> Iterator[Load]:
+    """Write so many records a second meanwhile, for so long at most; `again`: others than in an earlier run."""
+    first = round(rate * secs) if again else 0
+    command = [sys.executable, "-m", "bench.background", f"--rate={rate}", f"--secs={secs}", f"--first={first}"]
+    sender = psutil.Popen(command, env=settings.inherited(), stdout=subprocess.PIPE, text=True)
     try:
+        if sender.stdout.readline().strip() != "BEGIN":
+            raise Unavailable("bench-load", "The load did not begin; what it says stands above.")
+        time.sleep(WARM_SECS)
         yield Load(sender)
     finally:
         if sender.poll() is None:
             sender.kill()
-
-
-def _background(settings: Settings, *options: str) -> psutil.Popen:
-    """Start the load and return when it begins to send."""
-    command = [sys.executable, "-m", "bench.background", *options]
-    sender = psutil.Popen(command, env=settings.inherited(), stdout=subprocess.PIPE, text=True)
-    if sender.stdout.readline().strip() != "BEGIN":
-        raise Unavailable("bench-load", "The load did not begin; what it says stands above.")
-    return sender
 
 
 def delays(probes: Sequence[Probe], stages: Mapping[int, Passage], notes: Sequence[str], title: str = "Delay") -> Table:

@@ -1,11 +1,10 @@
-"""Border crossings as an agency sends them, in JSON, many a second: the contract's example, its blanks filled in."""
+"""Border crossings as an agency sends them, in JSON: the contract's example, its blanks filled in."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
-from random import Random
 from typing import NamedTuple
 
 import orjson
@@ -15,7 +14,6 @@ from schemas.contracts import FAMILIES
 
 CROSSING = FAMILIES["border.crossing"]
 AGENCY = "gpk"
-CROSSINGS_A_PERSON = 5
 PROBES_A_MONTH = 100
 """So that the part of the table that is asked for stays small."""
 
@@ -50,17 +48,6 @@ class Crossings:
         checkpoints, modes, purposes = ([row["code"] for row in lists[n].rows] for n in ("CHECKPOINT", "MODE", "PURP"))
         self._cells = list(product(("IN", "OUT"), checkpoints, modes, purposes))
         self._template = _template()
-
-    def background(self, run: str, seed: int = 7) -> Iterator[bytes]:
-        """Yield crossings of the year 2018 without end, five a person, each under a number of its own."""
-        chance = Random(seed)
-        number = 0
-        while True:
-            person = chance.randrange(number // CROSSINGS_A_PERSON + 200)
-            day = f"2018-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
-            at = f"{day}T{chance.randrange(24):02}:{chance.randrange(60):02}:00+03:00"
-            yield self._filled(f"{run}-{number}", at, person, chance.choice(self._cells))
-            number += 1
 
     def probe(self, number: int) -> tuple[Cell, bytes]:
         """Return a crossing that is alone in its cell, and the cell; raises IndexError when there are no more."""

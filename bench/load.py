@@ -16,6 +16,7 @@ from schemas.contracts import FAMILIES
 from schemas.header import Header, Kind, Op
 from streams.topics import partition
 
+RECORDS_AN_ORIGINAL = 1.14
 CROSSING = FAMILIES["border.crossing"]
 DAY_MS = 86_400_000
 FIRST_DAY = 17_532  # 2018-01-01
@@ -72,11 +73,14 @@ def _entry(number: int, revision: int, op: Op, *, wrong: bool = False, delivery:
     return top, b"" if op == Op.CANCEL else body
 
 
-def entries(originals: int, seed: int = 7) -> Iterator[tuple[Header, bytes]]:
-    """Yield the deliveries, originals with their duplicates, corrections and cancellations mixed in."""
+def entries(originals: int, seed: int = 7, first: int = 0) -> Iterator[tuple[Header, bytes]]:
+    """Yield the deliveries, originals with their duplicates, corrections and cancellations mixed in.
+
+    Records are numbered from `first` on.
+    """
     chance = random.Random(seed)
     waiting: list[tuple[Header, bytes]] = []
-    for number in range(originals):
+    for number in range(first, first + originals):
         draw = chance.random()
         if draw < 0.03:
             wrong = draw < 0.015
@@ -99,11 +103,11 @@ def entries(originals: int, seed: int = 7) -> Iterator[tuple[Header, bytes]]:
 
 
 def frames(
-    originals: int, partitions: int, size: int = frame.MAX_RECORDS, ops: Counter[Op] | None = None
+    originals: int, partitions: int, size: int = frame.MAX_RECORDS, ops: Counter[Op] | None = None, *, first: int = 0
 ) -> Iterator[tuple[int, int, bytes]]:
     """Yield (partition, records, frame) until all entries are out; `ops` is told how many there were of each kind."""
     rows: list[list[tuple[Header, bytes]]] = [[] for _ in range(partitions)]
-    for top, body in entries(originals):
+    for top, body in entries(originals, first=first):
         if ops is not None:
             ops[Op(top.op)] += 1
         where = partition(top.record, partitions)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import random
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
 
-from bench.background import crossings, door
-from bench.events import Cell
+from bench.events import AGENCY, CROSSING, Cell, Crossings
+from ops import secrets
 from ops.pids import PidFile
 from ops.processes import AGENTS
 from ops.settings import Settings
+from schemas.codelists import CodeLists
+from schemas.conventions import load
 from schemas.errors import Unavailable
 
-A_SECOND = 50
+A_SECOND = 25
 ASK_EVERY_SECS = 0.05
 PATIENCE_SECS = 120.0
 
@@ -41,6 +43,13 @@ class Probe:
         return self.seen - self.answered
 
 
+class Kills(NamedTuple):
+    """One of the agents' workers, by chance, is killed every so many seconds; the seed repeats their order."""
+
+    every_secs: float
+    seed: int = 7
+
+
 class Probing:
     """The probes of one run: sends them, and asks the feed for them."""
 
@@ -48,26 +57,26 @@ class Probing:
         """`first` is the number of the first probe; a number is used once in a system."""
         self._settings = settings
         self._first = first
-        self._crossings = crossings(settings)
+        self._crossings = Crossings(CodeLists.load(*load(settings.convention).codelist_directories))
         self._waiting: dict[Cell, Probe] = {}
         self._sent_all = False
 
-    async def all(self, probes: int, kill_secs: float | None) -> tuple[list[str], list[Probe]]:
+    async def all(self, probes: int, kills: Kills | None) -> tuple[list[str], list[Probe]]:
         """Send the probes, wait until the feed shows each; return who was killed meanwhile, and the probes."""
         sent = [Probe() for _ in range(probes)]
-        kills: list[str] = []
+        killed: list[str] = []
         async with aiohttp.ClientSession() as http:
             asking = asyncio.create_task(self._ask(http))
-            killing = asyncio.create_task(self._kill(kill_secs, kills)) if kill_secs else None
+            killing = asyncio.create_task(self._kill(kills, killed)) if kills else None
             await self._send(http, sent)
             if killing is not None:
                 killing.cancel()
             await asking
-        return kills, sent
+        return killed, sent
 
     async def _send(self, http: aiohttp.ClientSession, probes: Sequence[Probe]) -> None:
-        url, headers = door(self._settings)
-        headers |= {"Content-Type": "application/json"}
+        url = f"{self._settings.gateway_url}/v1/events/{CROSSING.name}"
+        headers = {"X-API-Key": secrets.api_key(self._settings.secrets, AGENCY), "Content-Type": "application/json"}
         began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for number, probe in enumerate(probes):
@@ -111,8 +120,9 @@ class Probing:
             if probe is not None:
                 probe.seen, probe.tick = now, int(datetime.fromisoformat(shown["cut"]).timestamp())
 
-    async def _kill(self, every_secs: float, kills: list[str]) -> None:
-        for agent in itertools.cycle(AGENTS):
-            await asyncio.sleep(every_secs)
+    async def _kill(self, kills: Kills, killed: list[str]) -> None:
+        chance = random.Random(kills.seed)
+        while True:
+            await asyncio.sleep(kills.every_secs)
+            killed.append(agent := chance.choice(AGENTS))
             PidFile(self._settings.home / "run" / f"{agent}.json").signal(signal.SIGKILL)
-            kills.append(agent)

@@ -20,22 +20,24 @@ class Passage(NamedTuple):
     partials: float
 
 
-async def passages(kafka: Kafka, topics: Topics) -> Mapping[int, Passage]:
-    """Return the passage of every tick that went all the way."""
-    found = [await _ticks(kafka, topics[role]) for role in ("inbox", "log", "partials")]
+async def passages(kafka: Kafka, topics: Topics, since: float) -> Mapping[int, Passage]:
+    """Return the passage of every tick that went all the way; `since` in seconds since 1970."""
+    found = [await _ticks(kafka, topics[role], since) for role in ("inbox", "log", "partials")]
     common = found[0].keys() & found[1].keys() & found[2].keys()
     return {tick: Passage(*(each[tick] for each in found)) for tick in sorted(common)}
 
 
-async def _ticks(kafka: Kafka, topic: TopicSpec) -> dict[int, float]:
+async def _ticks(kafka: Kafka, topic: TopicSpec, since: float) -> dict[int, float]:
     """Return for each tick in a topic when the last frame that carries it was sent."""
     last: dict[int, float] = {}
     partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
     async with AIOKafkaConsumer(**kafka.options(), auto_offset_reset="earliest") as consumer:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        waiting = {partition for partition, end in ends.items() if end}
+        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, int(since * 1000)))
+        waiting = {partition for partition, begin in begins.items() if begin is not None}
+        for partition in waiting:
+            consumer.seek(partition, begins[partition].offset)
         while waiting:
             for partition, messages in (await consumer.getmany(*waiting, timeout_ms=1000)).items():
                 for message in messages:

@@ -1,23 +1,26 @@
-"""Take-over: a worker is killed; how long until another one folds on, on the same host and on one that has no state.
+"""Take-over: a worker is killed; where do the seconds go until another one folds on, here and on a host without state?
 
     python -m bench.takeover [--originals 1000000] [--report FILE] [--home DIR]
 
-The state is that of a whole loaded inbox. The other host has an empty home and shares checkpoints, broker and feed
-store. Ticks are written all the time, so that there is something to fold.
+The state is that of a whole loaded inbox. The next worker is forked from a template, as a supervisor does it. The other
+host has an empty home and shares checkpoints, broker and feed store. Ticks are written all the time, so that there is
+something to fold.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
+import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,10 +32,12 @@ from bench.ticks import Ticks
 from connectors.feed_store.store import FeedStore
 from ops.access import access
 from ops.processes import AGENTS
-from ops.processes.worker import SOURCES
+from ops.processes.worker import BEGINS, SOURCES
 from ops.settings import Checkpoints, Settings, with_free_ports
+from ops.template import Forked, Template
 from streams.rocks import CACHE_BYTES
 from streams.topics import Topics
+from streams.worker import TAKEN_OVER
 
 PATIENCE_SECS = 180.0
 
@@ -58,24 +63,38 @@ def measured(place: Arena, number: int, loaded: Loaded) -> list[Table]:
     settings = settings.model_copy(update={"checkpoints": shared})
     topics = place.topics(number)
     rows: list[Sequence[Value]] = []
-    with crew(settings) as workers, Ticks(settings, topics, loaded.last_tick) as ticks:
+    with prepared() as template, crew(settings) as workers, Ticks(settings, topics, loaded.last_tick) as ticks:
         for agent in reversed(AGENTS):
             workers.start(agent)
         for agent in AGENTS:
             until_folding(settings, agent, topics)
-        rehearsal = Rehearsal(workers, settings, topics, ticks)
         sizes = _sizes(settings, workers, topics)
-        for agent in AGENTS:
-            other = _other_host(settings, place.settings.home / f"other-{agent}")
-            for host, its in (("the same host", settings), ("a host without state", other)):
-                rows.append((f"{agent} on {host}", *rehearsal.take_over(agent, its)))
+        rehearsal = Rehearsal(workers, template, settings, topics, ticks)
+        try:
+            for agent in AGENTS:
+                other = _other_host(settings, place.settings.home / f"other-{agent}")
+                for host, its in (("the same host", settings), ("a host without state", other)):
+                    rows.append((f"{agent} on {host}", *rehearsal.take_over(agent, its)))
+        finally:
+            rehearsal.end()
     notes = [
         f"seconds from SIGKILL; state of {loaded.current:,} records; one worker of each agent holds all partitions",
         "a worker that comes back under its name gets its partitions at once; another one waits for its session to end",
         f"checkpoints every {settings.checkpoints.secs:.0f} s here, so that hardly anything is left to fold",
     ]
-    columns = ("worker", "first step", "all partitions", "next cut in the feed")
+    columns = ("worker", *(name.replace("_", " ") for name in Moments._fields))
     return [sizes, Table("Take-over", columns, rows, notes)]
+
+
+class Moments(NamedTuple):
+    """Seconds from SIGKILL until something was so."""
+
+    set_up: float  # settings and rules read, metrics and feed store open
+    in_the_group: float  # it knows its partitions
+    states_open: float  # those of all of them; without local state, copied from checkpoints
+    first_step: float
+    all_partitions: float
+    next_cut_in_the_feed: float
 
 
 @dataclass(frozen=True)
@@ -83,26 +102,62 @@ class Rehearsal:
     """What is killed, and what goes on meanwhile."""
 
     workers: Crew
+    template: Template
     settings: Settings
     topics: Topics
     ticks: Ticks
+    next: dict[str, Forked] = field(default_factory=dict)
 
-    def take_over(self, agent: str, its: Settings) -> tuple[float, float, float]:
-        """Kill an agent's worker and start the next one with its own settings.
+    def end(self) -> None:
+        """End the workers that came next; the first ones are the crew's."""
+        for worker in self.next.values():
+            worker.kill()
+            worker.wait()
 
-        Returns the seconds to its first step, to a step of each partition, and to a new cut.
-        """
+    def take_over(self, agent: str, its: Settings) -> Moments:
+        """Kill an agent's worker and start the next one with its own settings; return how it went."""
         until_published(self.settings, agent, self.topics)
-        victim = self.workers.workers.pop(agent)
-        victim.send_signal(signal.SIGKILL)
-        killed, tick = time.monotonic(), self.ticks.last
+        log = its.home / "logs" / f"{agent}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        victim = self.next.pop(agent, None) or self.workers.workers.pop(agent)
+        victim.kill()
+        killed, at, tick = time.monotonic(), time.time(), self.ticks.last
         victim.wait()
-        self.workers.start(agent, settings=its)
+        forked = self.template.fork(["worker", agent], its.inherited(), log)
+        if forked is None:
+            sys.exit("the template has died")
+        self.next[agent] = forked
         first = _until(lambda: bool(folded(its, agent)), f"a step of {agent}")
         whole = until_folding(its, agent, self.topics)
         with closing(FeedStore(self.settings.feed_url, self.settings.generation)) as store:
             cut = _until(lambda: (found := store.latest_cut()) is not None and found.tick > tick, "a cut")
-        return first - killed, whole - killed, cut - killed
+        return Moments(*said(log, at), first - killed, whole - killed, cut - killed)
+
+
+@contextmanager
+def prepared() -> Iterator[Template]:
+    """Give a template that is ready."""
+    template = Template()
+    try:
+        while not template.prepared(time.monotonic()):
+            time.sleep(0.02)
+        yield template
+    finally:
+        template.end()
+
+
+def said(log: Path, since: float) -> tuple[float, float, float]:
+    """Return the seconds from `since` until a worker was set up, had its partitions, had opened them, by its log."""
+    begun = assigned = opened = 0.0
+    for line in map(json.loads, filter(lambda line: line.startswith("{"), log.read_text().splitlines())):
+        after = datetime.fromisoformat(line["timestamp"]).timestamp() - since
+        if after < 0:
+            continue
+        if line["event"] == BEGINS:
+            begun = after
+        elif line["event"] == TAKEN_OVER and line["open"]:
+            assigned, opened = after - line["secs"], after
+    return begun, assigned, opened
 
 
 def folded(settings: Settings, agent: str) -> set[int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bench import peer
+from bench.background import read_frames, write_frames
 from bench.delay import delays
 from bench.door import SECRETS
 from bench.events import AGENCY, CROSSING, Cell, Crossings
@@ -22,6 +22,7 @@ from bench.rounds import BROKER, Round, middle, ratio
 from bench.sheet import Sheet, Table, text
 from bench.stages import Passage
 from connectors.admission import Admission
+from schemas import frame, header
 from schemas.codelists import CodeLists
 from schemas.conventions import load
 from schemas.header import Op
@@ -96,8 +97,6 @@ def test_probes_are_alone_in_their_cells_and_admitted(crossings: Crossings) -> N
         if number % 97 == 0:
             assert admission.admit(AGENCY, CROSSING.name, event, b"delivery", now).header.op == Op.CREATE
     assert max(cells.values()) == 1
-    for event in islice(crossings.background("test"), 200):
-        admission.admit(AGENCY, CROSSING.name, event, b"delivery", now)
 
 
 def test_the_load_says_how_many_records_remain() -> None:
@@ -106,6 +105,22 @@ def test_the_load_says_how_many_records_remain() -> None:
     assert records == ops.total() == sum(1 for _ in entries(2000))
     cancelled = {header.record for header, _ in entries(2000) if header.op == Op.CANCEL}
     assert 0 < ops[Op.CANCEL] == len(cancelled)
+
+
+def test_the_load_in_the_background_is_as_much_as_was_asked_for_and_new_when_asked_again(tmp_path: Path) -> None:
+    files = [tmp_path / "first", tmp_path / "again"]
+    for file, number in zip(files, (0, 1000), strict=True):
+        with file.open("wb") as out:
+            write_frames(out, rate=500.0, secs=2.0, partitions=4, first=number)
+    with files[0].open("rb") as first, files[1].open("rb") as again:
+        sent, others = list(read_frames(first)), list(read_frames(again))
+    assert {where for where, _, _ in sent} == {0, 1, 2, 3}
+    assert sum(records for _, records, _ in sent) == pytest.approx(1000, rel=0.1)
+    assert not _records(sent) & _records(others)
+
+
+def _records(made: list[tuple[int, int, bytes]]) -> set[bytes]:
+    return {top.record for _, _, value in made for top in header.unpack(frame.decode(value).headers)}
 
 
 def test_the_peer_gets_as_many_messages_as_asked_for() -> None:
