@@ -70,7 +70,9 @@ def test_no_two_people_have_a_name_a_paper_or_a_number_in_common() -> None:
 
 
 @pytest.mark.parametrize("family", KINDS)
-@pytest.mark.parametrize("kind", [*broken.EITHER_DOOR, *(kind for kind in broken.HTTP_ONLY if kind != broken.NOT_ENTITLED)])
+@pytest.mark.parametrize(
+    "kind", [*broken.EITHER_DOOR, *(kind for kind in broken.HTTP_ONLY if kind != broken.NOT_ENTITLED)]
+)
 def test_what_is_broken_is_refused_over_http(kind: str, family: str) -> None:
     admission = Admission(rules().convention, rules().lists, SECRETS)
     for delivery in islice((each for each in accepted(family) if event(each)["header"]["op"] == "CREATE"), 5):
