@@ -45,6 +45,10 @@ class Kafka:
         """Return a partition's messages."""
         return self._logs[TopicPartition(topic, partition)]
 
+    def places(self) -> list[TopicPartition]:
+        """Return all partitions of all topics."""
+        return sorted(self._logs)
+
     def partitions(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic that hold anything."""
         return sorted(place for place, log in self._logs.items() if place.topic == topic and log)
@@ -76,8 +80,11 @@ class Producer:
         self._alive = alive
         self._late = late
 
-    async def send(self, topic: str, value: bytes, *, partition: int) -> asyncio.Future[RecordMetadata]:
-        """Take a message; the future ends when Kafka has it."""
+    async def send(
+        self, topic: str, value: bytes, *, partition: int, headers: Sequence[tuple[str, bytes]] | None = None
+    ) -> asyncio.Future[RecordMetadata]:
+        """Take a message; the future ends when Kafka has it. Headers are forgotten: nobody here reads them."""
+        del headers
         return self._take(topic, [value], partition)
 
     def create_batch(self) -> Batch:
