@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 GENERATED := schemas/events docs ARCHITECTURE.md ops/grafana ops/prometheus
 
-.PHONY: help demo chaos test long check fresh bench up down generate lock clean
+.PHONY: help contract demo chaos test long check fresh bench up down generate lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ down: $(STAMP)  ## stop what `make up` started
 generate: $(STAMP)  ## make what is made from something else: models, settings page, error page, dashboard
 	@$(BIN)/python -m schemas.generate
 	@$(BIN)/python -m docs.generate
+
+contract: $(STAMP)  ## write the draft of an event family's contract, or of its next version (NAME=student.enrolled)
+	@$(BIN)/python -m schemas.drafts $(NAME)
 
 fresh: $(STAMP)
 	@sum() { find $(GENERATED) -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; }; \

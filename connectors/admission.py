@@ -13,9 +13,11 @@ import msgspec
 
 from connectors import plan as plans
 from connectors.canonical import canonical
+from connectors.cross_rules import Asked
 from connectors.entry import NOBODY, Entry
 from connectors.local_days import LocalDays
-from connectors.plan import HEADER, PERSON, Parts, Plan, Values
+from connectors.places import Parts, Values
+from connectors.plan import HEADER, Plan
 from connectors.reasons import WHOLE, reason, told
 from connectors.rules import AHEAD_MS, EARLIEST_MOMENT, broken
 from connectors.sealing import Sealer
@@ -23,6 +25,7 @@ from connectors.shape import shaped
 from connectors.strict_json import parse
 from schemas import core as cores
 from schemas import keys
+from schemas.about import subject_block, subject_key
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
@@ -74,7 +77,8 @@ class Admission:
         event = parse(payload) if isinstance(payload, bytes) else payload
         parts, reasons = shaped(plan, event)
         day = self._day(parts, accepted_at)
-        reasons += _beyond(reasons, broken(plan, parts, day, accepted_at))
+        asked = Asked(day, accepted_at, self._convention.agencies[agency], self._convention)
+        reasons += _beyond(reasons, broken(plan, parts, asked))
         if reasons or day is None:
             raise Refused(told(reasons))
         return self._entry(agency, plan, parts, day, (delivery, accepted_at))
@@ -119,8 +123,10 @@ class Admission:
 
     def _entry(self, agency: str, plan: Plan, parts: Parts, day: int, arrival: tuple[bytes, int]) -> Entry:
         header: Values = parts[HEADER] or {}
-        person = parts[PERSON]
-        birth = 0 if person is None else _birth(person)
+        codes = plan.codes(parts)
+        birth = 0 if plan.births is None or (born := parts[plan.births]) is None else _birth(born)
+        person = None if plan.person is None else parts[plan.person]
+        linked = self._about(agency, plan, parts, codes) if person is None else self._link_keys(person, birth)
         delivery, accepted_at = arrival
         packed = Header(
             kind=Kind.EVENT,
@@ -129,7 +135,7 @@ class Admission:
             family=plan.family.id,
             revision=header["revision"],
             seq=0,
-            block=birth,
+            block=birth or (subject_block(linked) if linked else 0),
             schema_id=plan.family.schema_id,
             link_key_id=self._secrets.link_key_id,
             body_key_id=0 if self._sealer is None else self._sealer.key_id(accepted_at),
@@ -142,17 +148,26 @@ class Admission:
         core = Core(
             day=day,
             at=_instant(header),
-            keys=b"" if person is None else self._link_keys(person, birth),
+            keys=linked,
             birth=birth,
             sex=0 if person is None else person["sex"],
             citizenship=() if person is None else tuple(person["citizenship"]),
-            codes=_codes(plan, parts),
+            codes=codes,
+            birth_country=None if person is None else person["birth_country"],
+            education=None if person is None else person["education"],
         )
         body = plan.body(parts[0])
         return Entry(packed, cores.encode(core), body if self._sealer is None else self._sealer.seal(packed, body))
 
     def _pseudonym(self, name: str, text: str) -> bytes:
         return keys.pseudonym(self._secrets, name, text)
+
+    def _about(self, agency: str, plan: Plan, parts: Parts, codes: tuple[Any, ...]) -> bytes:
+        """Return the link key of what a report without a person is about; empty for a bare cancellation."""
+        if not plan.subject or any(parts[position] is None for position in plan.needed):
+            return b""
+        own = self._convention.agencies[agency].id
+        return subject_key(plan.family.name, [own if at is None else codes[at] for at in plan.subject])
 
     def _link_keys(self, person: Values, birth: int) -> bytes:
         """Return the person's link keys; the document's issuer tells whose register the personal number is from."""
@@ -176,15 +191,6 @@ def _birth(person: Values) -> int:
     if born is None:
         return int(person["birth_year"]) * 10000
     return int(born.year * 10000 + born.month * 100 + born.day)
-
-
-def _codes(plan: Plan, parts: Parts) -> tuple[Any, ...]:
-    codes = []
-    for part, name, form in plan.core:
-        values = parts[part]
-        value = None if values is None else values[name]
-        codes.append(value if value is None or form is None else form(value))
-    return tuple(codes)
 
 
 def _beyond(known: Sequence[Reason], further: Sequence[Reason]) -> list[Reason]:

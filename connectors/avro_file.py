@@ -17,7 +17,7 @@ import fastavro
 import orjson
 
 from connectors.confluent import malformed
-from connectors.plan import Values
+from connectors.places import Values
 from connectors.reasons import WHOLE, reason
 from connectors.strict_json import too_large
 from connectors.unpacking import NotPackedSo, TooMuch, of_deflate, of_snappy, unpacked

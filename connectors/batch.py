@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.avro_file import AVRO, Bounds, events_of, too_many
-from connectors.plan import Values
+from connectors.places import Values
 from connectors.reasons import WHOLE, reason
 from connectors.strict_json import not_json, parse
 from schemas.errors import Refused

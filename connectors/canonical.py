@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import orjson
 
-from connectors.plan import Parts, Plan
+from connectors.places import Parts
+from connectors.plan import Plan
 
 
 def canonical(plan: Plan, parts: Parts) -> bytes:

@@ -7,23 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from connectors.avro_writer import Writer, writer
+from connectors.cross_rules import Test, compiled
+from connectors.places import EPOCH, Parts, Place, Values
 from schemas.codelists import CodeLists
-from schemas.contracts import PSEUDONYM, Family, Field, model, stored, without_nested_null
+from schemas.contracts import AGENCY, PSEUDONYM, RECORD, Family, Field, model, stored, without_nested_null
 from schemas.errors import Listed, Misconfigured
+from schemas.header import record_id
 
-EPOCH = date(1970, 1, 1).toordinal()
-
-HEADER, PERSON = 1, 2
-"""Positions of these parts in every family."""
-
-Values = dict[str, Any]
-Parts = Sequence[Values | None]
-"""The records of one event in the order of `Plan.parts`: the whole, header, person, person.document, event."""
+HEADER = 1
+"""Position of this part in every family."""
 
 _NOT_CONTENT = frozenset({"header.recorded_at", "header.revision"})
 """What may differ between two deliveries of equal content (law L1)."""
@@ -36,14 +34,6 @@ class Part(NamedTuple):
     parent: int  # position of the record that holds it
     name: str  # its field there
     content: tuple[tuple[str, object], ...]  # (field, default) of what is part of the content
-
-
-class Place(NamedTuple):
-    """Where a value stands: position of its part, name, and the contract's words about it."""
-
-    part: int
-    name: str
-    field: Field
 
 
 class Check(NamedTuple):
@@ -96,7 +86,12 @@ class Plan:
     dates: tuple[Place, ...]
     checks: tuple[Check, ...]
     orders: tuple[Order, ...]
-    core: tuple[tuple[int, str, Callable[[Any], object] | None], ...]
+    tests: tuple[Test, ...]  # the contract's rules across fields
+    core: tuple[tuple[int, Callable[[Values], Any]], ...]  # part, and what reads the value in the form of the core
+    person: int | None  # position of this part; None: the family is not about persons
+    births: int | None  # position of the part that holds birth_date and birth_year
+    subject: tuple[int | None, ...]  # positions in `core`; None: the agency
+    needed: tuple[int, ...]  # positions of the parts without which only a CANCEL is whole
     body: Writer  # writes the event without what is personal
     validity: Validity
 
@@ -109,6 +104,10 @@ class Plan:
             found.append(value if type(value) is dict else None)
         return found
 
+    def codes(self, parts: Parts) -> tuple[Any, ...]:
+        """Return the core fields of an event whose shape is right, in the form that the core has."""
+        return tuple([None if (values := parts[part]) is None else read(values) for part, read in self.core])
+
 
 def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes]) -> Plan:
     """Return the plan of a family; `pseudonym` gets a field's name and value.
@@ -118,8 +117,8 @@ def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes
     parts: list[Part] = []
     _add_parts(parts, family.avsc)
     index = {part.prefix: i for i, part in enumerate(parts)}
-    if (index.get("header"), index.get("person")) != (HEADER, PERSON):
-        raise Misconfigured("contract-parts", f"{family.name} must begin with header and person.")
+    if index.get("header") != HEADER or "event" not in index:
+        raise Misconfigured("contract-parts", f"{family.name} must begin with a header, and have an event.")
     places = [Place(index[f.path.rpartition(".")[0]], f.name, f) for f in family.fields]
     at = {place.field.path: place for place in places}
     coded = [place for place in places if place.field.codelist]
@@ -132,7 +131,12 @@ def make(family: Family, lists: CodeLists, pseudonym: Callable[[str, str], bytes
         dates=tuple(place for place in places if place.field.type == "date"),
         checks=tuple(Check(place, i) for i, place in enumerate(coded)),
         orders=tuple(_order(place, at) for place in places if place.field.not_before),
-        core=tuple((p.part, p.name, _core_form(p.field, pseudonym)) for p in places if p.field.core),
+        tests=tuple(compiled(rule, at) for rule in family.rules),
+        core=tuple((place.part, _core_reader(place.field, pseudonym)) for place in places if place.field.core),
+        person=index.get("person"),
+        births=None if family.births is None else index[family.births],
+        subject=tuple(None if name == AGENCY else family.core_index[name] for name in family.subject),
+        needed=tuple(index[prefix] for prefix in ("person", "event") if prefix in index),
         body=writer(stored(family.avsc)),
         validity=Validity(lists, wanted),
     )
@@ -167,13 +171,25 @@ def _order(place: Place, at: Mapping[str, Place]) -> Order:
     return Order(place, first)
 
 
-def _core_form(field: Field, pseudonym: Callable[[str, str], bytes]) -> Callable[[Any], object] | None:
-    """Return what turns a value into its form in the core; None: it stays."""
+def _core_reader(field: Field, pseudonym: Callable[[str, str], bytes]) -> Callable[[Values], Any]:
+    """Return what reads a field from its record in the form that it has in the core."""
+    name = field.name
+    if field.personal == RECORD:
+        return _record_reader(name)
     if field.personal == PSEUDONYM:
-        return partial(pseudonym, field.name)
+        return _reader(name, partial(pseudonym, name))
     if field.type == "date":
-        return _days
-    return int if field.type == "boolean" else None
+        return _reader(name, _days)
+    return _reader(name, int) if field.type == "boolean" else itemgetter(name)
+
+
+def _reader(name: str, form: Callable[[Any], object]) -> Callable[[Values], object]:
+    return lambda values: None if (value := values[name]) is None else form(value)
+
+
+def _record_reader(name: str) -> Callable[[Values], bytes]:
+    prefix = name.removesuffix("record_no")
+    return lambda values: record_id(values[f"{prefix}agency"], values[f"{prefix}family"], values[name])
 
 
 def _days(day: date) -> int:

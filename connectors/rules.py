@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from connectors.plan import EPOCH, HEADER, PERSON, Check, Parts, Plan, Values
+from connectors.cross_rules import Asked
+from connectors.places import EPOCH, Parts, Values
+from connectors.plan import HEADER, Check, Plan
 from connectors.reasons import of_list, reason
 from schemas.errors import Reason
 
@@ -24,22 +26,17 @@ OLDEST = timedelta(days=130 * 366)
 
 _PAST = frozenset({"header.occurred_at", "header.recorded_at"})
 
-_BIRTH = "person.birth_date"
 
-
-def broken(plan: Plan, parts: Parts, day: int | None, accepted_at: int) -> list[Reason]:
-    """Return the reasons why an event breaks a rule; none: it may come in.
-
-    `day` is the local day of the happening (days since 1970-01-01), None when that cannot be known; `accepted_at` is
-    the door's clock in ms since 1970.
-    """
-    reasons = [*_codes(plan, parts, day), *_body(plan, parts), *_moments(plan, parts, accepted_at)]
+def broken(plan: Plan, parts: Parts, asked: Asked) -> list[Reason]:
+    """Return the reasons why an event breaks a rule; none: it may come in."""
+    reasons = [*_codes(plan, parts, asked.day), *_body(plan, parts), *_moments(plan, parts, asked.accepted_at)]
     reasons += _dates(plan, parts)
-    person = parts[PERSON]
-    if person is not None:
-        reasons += _birth(person, day)
+    if plan.births is not None and (born := parts[plan.births]) is not None:
+        reasons += _birth(born, asked.day, f"{plan.parts[plan.births].prefix}.birth_date")
     if plan.orders:
         reasons += _orders(plan, parts)
+    for test in plan.tests:
+        reasons += test(parts, asked)
     return reasons
 
 
@@ -48,14 +45,10 @@ def _body(plan: Plan, parts: Parts) -> list[Reason]:
     header = parts[HEADER]
     if header is None or header["op"] == "CANCEL":
         return []
-    lacking = [part.prefix for part, values in zip(plan.parts, parts, strict=True) if _must_be(part.prefix, values)]
+    lacking = [plan.parts[position].prefix for position in plan.needed if parts[position] is None]
     if header["occurred_at"] is None:
         lacking.append("header.occurred_at")
     return [reason("op-needs-body", field, "Required when op is CREATE or CORRECT.") for field in lacking]
-
-
-def _must_be(prefix: str, values: Values | None) -> bool:
-    return values is None and prefix in {"person", "event"}
 
 
 def _moments(plan: Plan, parts: Parts, accepted_at: int) -> Iterator[Reason]:
@@ -77,21 +70,21 @@ def _dates(plan: Plan, parts: Parts) -> Iterator[Reason]:
             yield reason("date-implausible", field.path, "Between 1800 and 2200.")
 
 
-def _birth(person: Values, day: int | None) -> list[Reason]:
-    born, year = person["birth_date"], person["birth_year"]
+def _birth(values: Values, day: int | None, path: str) -> list[Reason]:
+    born, year = values["birth_date"], values["birth_year"]
     if born is None and year is None:
-        return [reason("birth-unknown", _BIRTH, "birth_date or birth_year is given.")]
+        return [reason("birth-unknown", path, "birth_date or birth_year is given.")]
     if born is None:
         born = date(year, 1, 1) if type(year) is int and 1 <= year <= 9999 else None
     elif year is not None and born.year != year:
-        return [reason("birth-contradiction", _BIRTH, "birth_year is the year of birth_date.")]
+        return [reason("birth-contradiction", path, "birth_year is the year of birth_date.")]
     if born is None or day is None:
         return []
     age = day + EPOCH - born.toordinal()
     if age < 0:
-        return [reason("date-order", _BIRTH, "Nobody is born after the happening.")]
+        return [reason("date-order", path, "Nobody is born after the happening.")]
     if age > OLDEST.days:
-        return [reason("date-implausible", _BIRTH, "At most 130 years before the happening.")]
+        return [reason("date-implausible", path, "At most 130 years before the happening.")]
     return []
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from connectors.plan import Parts, Place, Plan, Values
+from connectors.places import Parts, Place, Values
+from connectors.plan import Plan
 from connectors.reasons import WHOLE, code_of, of_shape
 from schemas.contracts import FAMILIES
 from schemas.errors import Reason

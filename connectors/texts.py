@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from connectors.error_catalogue import remedies
-from schemas.contracts import DIRECTORY
+from schemas.contract_words import contract_words
 from schemas.errors import Reason
 from schemas.words import Words
 
@@ -48,12 +48,6 @@ def sentences() -> Words:
     return Words(Path(__file__).with_name("rules.csv"), key="en")
 
 
-@cache
-def of_contracts() -> Words:
-    """Return what the contracts say of their fields, found by the English."""
-    return Words(DIRECTORY / "words.csv", key="en")
-
-
 def said(text: str, lang: str) -> str:
     """Return a text in one of our languages; what has no translation stays English."""
     if lang == ENGLISH or not isinstance(text, Text):
@@ -72,5 +66,5 @@ def _said(template: str, values: Mapping[str, object], lang: str) -> str:
     if template in remedies():
         words = remedies()(template, f"remedy_{lang}")
     else:
-        words = (sentences() if template in sentences() else of_contracts())(template, lang)
+        words = (sentences() if template in sentences() else contract_words())(template, lang)
     return words.format(**values) if values else words

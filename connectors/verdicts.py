@@ -12,7 +12,7 @@ import structlog
 
 from connectors.admission import Admission
 from connectors.entry import Entry
-from connectors.plan import Values
+from connectors.places import Values
 from connectors.reasons import WHOLE, reason
 from schemas import core as cores
 from schemas import keys

@@ -142,6 +142,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/errors.ru.md": lambda: errors_page_in("ru"),
     "docs/errors.be.md": lambda: errors_page_in("be"),
     "docs/crash-points.md": crash_points_page,
+    "docs/families.md": reference.families_page,
     "docs/events.md": reference.events_page,
     "docs/tables.md": reference.tables_page,
     "ARCHITECTURE.md": architecture_page,

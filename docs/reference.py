@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import schemas
-from schemas.contracts import DROP, FAMILIES, PSEUDONYM, Family, Field
+from schemas.contracts import AGENCY, DAY, DROP, FAMILIES, PSEUDONYM, RECORD, Family, Field
 from schemas.conventions import Convention, load
 from streams.dataflows import DATAFLOWS
 from streams.dataflows.definition import Dataflow
@@ -16,6 +17,7 @@ _PERSONAL = {
     None: "",
     DROP: "forgotten, once keys are made",
     PSEUDONYM: "becomes a keyed digest",
+    RECORD: "becomes the record's id",
 }
 
 
@@ -28,7 +30,8 @@ def events_page() -> str:
         "`make generate`. Header and person are the same in every family and stand here once.",
         "",
         "Instants are ISO 8601 with an offset in JSON and milliseconds since 1970 in Avro. A CANCEL needs neither",
-        "person nor event nor `occurred_at`; everything else needs all three.",
+        "person nor event nor `occurred_at`; everything else needs all three, but for the families that are not",
+        "about persons: they have none.",
     ]
     first = next(iter(FAMILIES.values()))
     for part in ("header", "person"):
@@ -39,21 +42,74 @@ def events_page() -> str:
 
 
 def _family(family: Family) -> list[str]:
-    key = ", ".join(f"`{name}`" for name in family.natural_key)
+    about = f"on one subject ({_names(family.subject)})" if family.subject else "of one person"
     document = ", with the same document," if family.doc_key else ""
-    apart = f"within {family.tolerance_minutes} minutes of each other " if family.tolerance_minutes else ""
+    agree = f" that agree in {_names(family.natural_key)}" if family.natural_key else ""
+    apart = f" within {family.tolerance_minutes} minutes of each other" if family.tolerance_minutes else ""
     return [
         family.avsc["doc"],
         "",
-        f"Schema id {family.schema_id}, version {family.version}. Reports of one person{document} that agree in {key}",
-        f"{apart}are one happening, whichever agencies send them.",
+        f"Schema id {family.schema_id}, version {family.version}. Reports {about}{document}{agree}{apart}",
+        "are one happening, whichever agencies send them.",
         "",
         *_fields(family, "event"),
         "",
+        *(f"- {rule} (`{rule.code}`)" for rule in family.rules),
+        *([""] if family.rules else []),
         "```json",
         json.dumps(family.example, ensure_ascii=False, indent=1),
         "```",
     ]
+
+
+_OWN = {DAY: "the local day", AGENCY: "the agency"}
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(_OWN.get(name, f"`{name}`") for name in names)
+
+
+def families_page() -> str:
+    """Return docs/families.md: every event family in one line."""
+    convention = load(CONVENTION)
+    lines = [
+        "# Event families",
+        "",
+        "What agencies report, and to what end. The contracts (`schemas/avro/`) say most of it, the convention",
+        "(`schemas/conventions/BY.yaml`) who reports; where several saw the same, the first one speaks. This page is",
+        "made from both by `make generate`. Field by field: [events.md](events.md).",
+        "",
+        "*One happening*: reports that agree in it are counted once, whichever agencies send them. A table in brackets",
+        "is one that the family is meant for and that does not read it yet.",
+        "",
+        "| id | family | what it says | who reports | about | one happening | feeds |",
+        "|---|---|---|---|---|---|---|",
+        *(_line(family, convention) for family in FAMILIES.values()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(family: Family, convention: Convention) -> str:
+    reporters = [agency for agency in convention.agencies.values() if family.name in agency.families]
+    reporters.sort(key=lambda agency: agency.precedence[family.name])
+    key = [_names(family.natural_key) or "once in a life"]
+    key += ["same document"] if family.doc_key else []
+    key += [f"within {family.tolerance_minutes} min"] if family.tolerance_minutes else []
+    cells = (
+        str(family.id),
+        f"`{family.name}`",
+        family.avsc["doc"],
+        ", ".join(agency.code for agency in reporters),
+        _names(family.subject) or "a person",
+        "; ".join(key),
+        ", ".join(_tables(family)),
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _tables(family: Family) -> list[str]:
+    read = {flow.id for flow in DATAFLOWS.values() if family.id in flow.families}
+    return [table if table in read else f"({table})" for table in sorted({*read, *family.feeds})]
 
 
 def _fields(family: Family, part: str) -> list[str]:

@@ -17,7 +17,7 @@ from connectors.entry import Entry
 from connectors.feed_store.cells import of_change
 from connectors.formats import text
 from connectors.inbox import frame
-from connectors.plan import Values
+from connectors.places import Values
 from connectors.strict_json import parse
 from connectors.table_view import Edition, Source, view
 from connectors.verdicts import Arrival, answer, delivery_id

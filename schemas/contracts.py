@@ -19,6 +19,8 @@ import fastavro
 from fastavro.schema import fingerprint as _fingerprint
 from fastavro.schema import to_parsing_canonical_form
 
+from schemas import contract_rules
+from schemas.contract_rules import Rule
 from schemas.errors import Broken, Misconfigured
 
 if TYPE_CHECKING:
@@ -27,16 +29,17 @@ if TYPE_CHECKING:
 DIRECTORY = Path(__file__).parent / "avro"
 """Where the released contracts lie: `<family>/v<version>.avsc` and `ids.csv`."""
 
-DROP, PSEUDONYM = "drop", "pseudonym"
-"""Marks of personal fields: forgotten at the door; replaced in the core by a 16-byte keyed digest."""
+DROP, PSEUDONYM, RECORD = "drop", "pseudonym", "record"
+"""Marks of personal fields: forgotten at the door; replaced in the core by a 16-byte keyed digest; replaced in the
+core by the id of the record that it names together with its neighbours `<prefix>_agency` and `<prefix>_family`."""
 
-DAY = "day"
-"""In a natural key: the local day of the happening."""
+DAY, AGENCY = "day", "agency"
+"""In a natural key or a subject: the local day of the happening; who reports it."""
 
 
 _LIMITS = ("pattern", "min_length", "max_length", "minimum", "maximum")
 _MARKS = ("example", "codelist", "personal", "core", "not_before")
-_ATTRIBUTES = {"name", "type", "doc", "default", *_LIMITS, *_MARKS}
+_ATTRIBUTES = {"name", "type", "doc", "doc_ru", "doc_be", "default", *_LIMITS, *_MARKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,18 @@ class Family:
     fields: tuple[Field, ...]
     core_fields: tuple[str, ...]  # names, in the order in which their values stand in Core.codes
     core_index: Mapping[str, int]
-    natural_key: tuple[str, ...]  # core fields, or `DAY`
-    tolerance_minutes: int  # reports of one person with equal natural key this close are one happening
+    natural_key: tuple[str, ...]  # core fields, `DAY`, `AGENCY`
+    tolerance_minutes: int | None  # reports with equal natural key this close are one happening; None: however far
     doc_key: bool  # ... if they also name the same document
     example: dict[str, Any]  # a whole event in its JSON form
+    subject: tuple[str, ...]  # core fields, `AGENCY`: what reports without a person are about; empty: a person
+    rules: tuple[Rule, ...]  # what must hold between its fields
+    feeds: tuple[str, ...]  # tables of the convention that it is meant for
+
+    @property
+    def births(self) -> str | None:
+        """The part that holds the birth date, by which reports find their block; None: the subject does."""
+        return next((f.path.rpartition(".")[0] for f in self.fields if f.name == "birth_date"), None)
 
 
 def fingerprint(schema: Any) -> str:
@@ -182,7 +193,24 @@ def _family(row: Mapping[str, str], directory: Path) -> Family:
         tolerance_minutes=rules["tolerance_minutes"],
         doc_key=rules["doc_key"],
         example=rules["example"],
+        subject=_subject(row["family"], rules, fields),
+        rules=contract_rules.read(rules.get("rules", ()), [field.path for field in fields]),
+        feeds=tuple(rules.get("feeds", ())),
     )
+
+
+def _subject(name: str, rules: Mapping[str, Any], fields: tuple[Field, ...]) -> tuple[str, ...]:
+    """Return what the family's reports are about when it is no person; raises Misconfigured.
+
+    A keyed digest is no subject: it changes with the key, and the subject would fall apart.
+    """
+    subject = tuple(rules.get("subject", ()))
+    plain = {field.name for field in fields if field.core and field.personal != PSEUDONYM}
+    person = any(field.path.startswith("person.") for field in fields)
+    if person == bool(subject) or not set(subject) <= {*plain, AGENCY}:
+        detail = "has either a person or a `subject` of core fields that are no pseudonyms"
+        raise Misconfigured("contract-subject", f"The contract {name} {detail}: mend it.")
+    return subject
 
 
 def load(directory: Path) -> tuple[Family, ...]:

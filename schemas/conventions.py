@@ -42,6 +42,7 @@ class Agency:
     names: Texts
     families: tuple[str, ...]  # what it is entitled to report
     precedence: Mapping[str, int]  # by family: whose report speaks for a happening that several saw; 0 comes first
+    country: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None  # ISO 3166-1 alpha-3: it speaks for this alone
 
 
 @dataclass(frozen=True, config=_STRICT)

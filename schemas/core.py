@@ -17,6 +17,9 @@ KEY_SIZE = 17
 PERSONAL_NO, DOCUMENT, NAME = 1, 2, 3
 """Kinds of link keys, strongest first."""
 
+SUBJECT = 4
+"""The kind of the one link key that reports without a person have (`schemas.about`); no secret is in it."""
+
 
 class Core(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """What a record says, without identity (law L8)."""
@@ -28,6 +31,8 @@ class Core(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknow
     sex: int  # ISO 5218: 0 unknown, 1 male, 2 female, 9 not applicable
     citizenship: tuple[str, ...]  # ISO 3166-1 alpha-3, or XXA, XXB, XXC, XXX; the first one counts
     codes: tuple[Any, ...]  # str, int, bytes or None: the family's core fields, in the contract's order
+    birth_country: str | None = None  # ISO 3166-1 alpha-3
+    education: str | None = None  # ISCED level
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,13 +7,15 @@ contract is first written as JSON Schema, limits included, and the models are ge
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from schemas.contracts import FAMILIES, Family, module_name, without_nested_null
+from schemas.errors import Broken
 
 DIRECTORY = Path(__file__).parent / "events"
 """Where the models lie: one module a family, for its newest contract."""
@@ -95,14 +97,18 @@ def _limits(field: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any
 
 def source(family: Family) -> str:
     """Return the Python module for a family's models, as datamodel-codegen writes it."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("datamodel-codegen"), *COMMAND, "--class-name", family.avsc["name"]],
-        input=json.dumps(json_schema(family.avsc), ensure_ascii=False),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+    from datamodel_code_generator.__main__ import Exit  # noqa: PLC0415 - a tool of developers, not there at run time
+    from datamodel_code_generator.__main__ import main as codegen  # noqa: PLC0415
+
+    written = StringIO()
+    with NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as contract, redirect_stdout(written):
+        contract.write(json.dumps(json_schema(family.avsc), ensure_ascii=False))
+        contract.flush()
+        # in this process: a new one takes two seconds, and there are many families
+        status = codegen([*COMMAND, "--input", contract.name, "--class-name", family.avsc["name"]])
+    if status is not Exit.OK:
+        raise Broken("contract-model", f"datamodel-codegen refused the contract {family.name}.")
+    return written.getvalue()
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 LANGUAGES = ("ru", "be", "en")
@@ -12,10 +12,10 @@ LANGUAGES = ("ru", "be", "en")
 class Words:
     """The texts of one file: a column for each of `LANGUAGES`, and one by which a text is found."""
 
-    def __init__(self, path: Path, key: str = "code") -> None:
-        """`key` names the column by which a text is found."""
+    def __init__(self, path: Path, key: str = "code", more: Iterable[Mapping[str, str]] = ()) -> None:
+        """`key` names the column by which a text is found; `more` are rows that are not in the file."""
         with path.open(encoding="utf-8", newline="") as lines:
-            self._texts = {row[key]: row for row in csv.DictReader(lines)}
+            self._texts: dict[str, Mapping[str, str]] = {row[key]: row for row in (*csv.DictReader(lines), *more)}
 
     def __contains__(self, code: object) -> bool:
         """Whether the file has this text."""

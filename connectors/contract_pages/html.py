@@ -156,7 +156,8 @@ def _facts(family: Family, newest: Family, telling: Telling) -> str:
         ("topics", "<br>".join(f"<code>{escape(name)}</code>" for name in names) or "–"),
         ("schema-id", str(family.schema_id)),
         ("fingerprint", f"<code>{family.fingerprint}</code>"),
-        ("feeds", ", ".join(map(escape, family.avsc["migex"].get("feeds", ()))) or "–"),
+        ("rules", "<br>".join(map(escape, telling.rules(family))) or "–"),
+        ("feeds", ", ".join(family.feeds) or "–"),
     ]
     if family is not newest:
         facts.append(("version", escape(telling.word("versions-note", version=newest.version))))

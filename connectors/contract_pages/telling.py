@@ -10,14 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from connectors.texts import of_contracts
 from schemas.codelists import CodeList, CodeLists
-from schemas.contracts import DAY, Family, Field, without_nested_null
+from schemas.contract_words import contract_words
+from schemas.contracts import AGENCY, DAY, Family, Field, without_nested_null
 from schemas.conventions import Convention
 from schemas.words import Words
-
-_AGENCY = "agency"
-"""In a natural key or a subject: who reports."""
 
 _FEW = 8
 """Codes that are named beside the field; more stand in their list only."""
@@ -61,7 +58,7 @@ class Telling:
 
     def doc(self, english: str) -> str:
         """Return what a contract says, in the language."""
-        return of_contracts()(english, self.lang)
+        return contract_words()(english, self.lang)
 
     def entitled(self, family: Family) -> list[str]:
         """Return the agencies that may report the family, with their names."""
@@ -70,17 +67,24 @@ class Telling:
 
     def one_happening(self, family: Family) -> str:
         """Return when two reports are one happening."""
-        named = {DAY: self.word("day"), _AGENCY: self.word("agency")}
+        named = {DAY: self.word("day"), AGENCY: self.word("agency")}
         fields = ", ".join(named.get(name, name) for name in family.natural_key)
         minutes = family.tolerance_minutes
         within = self.word("within", n=minutes) if minutes else ""
-        if subjects := family.avsc["migex"].get("subject"):
-            subject = ", ".join(named.get(name, name) for name in subjects)
+        if family.subject:
+            subject = ", ".join(named.get(name, name) for name in family.subject)
             return self.word("same-subject", subject=subject, fields=fields, within=within)
         if not fields:
             return self.word("same-person-only")
         document = self.word("same-document") if family.doc_key else ""
         return self.word("same-person", fields=fields, document=document, within=within)
+
+    def rules(self, family: Family) -> list[str]:
+        """Return the rules across fields."""
+        return [
+            " ".join(self.doc(sentence).format(**values) for sentence, values in rule.sentences)
+            for rule in family.rules
+        ]
 
     def parts(self, family: Family) -> Iterator[tuple[str, str, list[Told]]]:
         """Yield each part of an event: name, what it is, its fields."""

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas import contracts
-from schemas.contracts import DAY, Family
+from schemas.contracts import AGENCY, DAY, Family
 from schemas.core import DOCUMENT, Core, decode, link_keys
 
 Code = str | int | bytes | None
@@ -63,16 +63,18 @@ class _Kind(NamedTuple):
     places: Mapping[str, int]
     natural: Callable[[Codes], tuple[Code, ...]]  # picks the natural key's fields
     by_day: bool
+    by_agency: bool
     doc_key: bool
-    tolerance_ms: int
+    tolerance_ms: int | None  # None: all with an equal natural key are one happening
 
 
 @cache
 def _kind(number: int) -> _Kind:
     family = contracts.family(number)
-    natural = _picking([family.core_index[name] for name in family.natural_key if name != DAY])
-    by_day = DAY in family.natural_key
-    return _Kind(family.core_index, natural, by_day, family.doc_key, family.tolerance_minutes * 60_000)
+    natural = _picking([family.core_index[name] for name in family.natural_key if name not in {DAY, AGENCY}])
+    by_day, by_agency = DAY in family.natural_key, AGENCY in family.natural_key
+    tolerance = None if by_day or family.tolerance_minutes is None else family.tolerance_minutes * 60_000
+    return _Kind(family.core_index, natural, by_day, by_agency, family.doc_key, tolerance)
 
 
 def _picking(places: Sequence[int]) -> Callable[[Codes], tuple[Code, ...]]:
@@ -128,7 +130,8 @@ def natural_key(report: Report) -> bytes:
     family, core = report.family, report.core
     kind = _kind(family)
     day = core.day if kind.by_day else 0
-    return _encode((family, day, _document(report.keys) if kind.doc_key else None, *kind.natural(core.codes)))
+    who = (report.agency,) if kind.by_agency else ()
+    return _encode((family, day, _document(report.keys) if kind.doc_key else None, *kind.natural(core.codes), *who))
 
 
 def _document(keys: Iterable[bytes]) -> bytes | None:
@@ -140,13 +143,13 @@ def _document(keys: Iterable[bytes]) -> bytes | None:
 
 def _chains(group: list[Report]) -> list[list[Report]]:
     """Cut reports of equal natural key where the gap exceeds the tolerance; with a day in the key they are one."""
-    kind = _kind(group[0].family)
-    if kind.by_day:
+    tolerance = _kind(group[0].family).tolerance_ms
+    if tolerance is None:
         return [group]
     group.sort(key=lambda r: (r.core.at, r.record))
     chains = [[group[0]]]
     for report in group[1:]:
-        if report.core.at - chains[-1][-1].core.at <= kind.tolerance_ms:
+        if report.core.at - chains[-1][-1].core.at <= tolerance:
             chains[-1].append(report)
         else:
             chains.append([report])

@@ -18,8 +18,14 @@ NOW = 1_760_000_000_000
 
 SECRETS = Secrets(link_key=bytes(range(32)), digest_key=bytes(range(32, 64)))
 
-REPORTER = {"border.crossing": "gpk"}
-"""Who reports a family in these tests; the others are mvd's."""
+REPORTER = {
+    family: min(
+        (agency for agency in conventions.load().agencies.values() if family in agency.families),
+        key=lambda agency: agency.precedence[family],
+    ).code
+    for family in FAMILIES
+} | {"reference.partner_table": "stat_ru"}  # whose country the example is of
+"""Who reports a family in these tests: the agency that takes precedence."""
 
 REMOVE = object()
 

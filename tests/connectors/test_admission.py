@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-import fastavro
 import msgspec
 import orjson
 import pytest
@@ -44,20 +42,6 @@ def refusals(door: Admission, payload: bytes | dict[str, Any], family: str = CRO
         admit(door, payload, family)
     assert all(each.rule and each.remedy and each.code in catalogue() for each in refused.value.reasons)
     return [(each.code, each.field) for each in refused.value.reasons]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_familys_example_comes_in(door: Admission, family: str) -> None:
-    entry = admit(door, line(family), family)
-    contract = FAMILIES[family]
-    core = cores.decode(entry.core)
-    assert entry.header.kind == Kind.EVENT
-    assert entry.header.family == contract.id
-    assert entry.header.schema_id == contract.schema_id
-    assert entry.header.block == 19800517 == core.birth
-    assert len(core.codes) == len(contract.core_fields)
-    body = fastavro.schemaless_reader(io.BytesIO(entry.body), contract.stored_schema, None)
-    assert body["person"]["sex"] == 1
 
 
 def test_what_a_crossing_becomes(door: Admission) -> None:

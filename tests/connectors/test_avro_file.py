@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from connectors import confluent
 from connectors.avro_file import Bounds, events_of
-from connectors.plan import Values
+from connectors.places import Values
 from schemas.contracts import FAMILIES, Family
 from schemas.errors import Refused
 from tests.connectors.doors import Door, codes, opened

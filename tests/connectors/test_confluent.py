@@ -31,7 +31,7 @@ def test_what_is_encoded_is_decoded(family: str) -> None:
     decoded = confluent.decode(confluent.encode(FAMILIES[family], event(family)), family)
     assert decoded["header"]["record_no"] == event(family)["header"]["record_no"]
     assert decoded["header"]["occurred_at"].timestamp() == 1519888500
-    assert confluent.decode(confluent.encode(FAMILIES[family], cancellation()), family)["person"] is None
+    assert confluent.decode(confluent.encode(FAMILIES[family], cancellation()), family)["event"] is None
 
 
 def test_confluents_own_client_writes_the_same_bytes() -> None:

@@ -19,9 +19,9 @@ from connectors.contract_pages import ContractPages
 from connectors.contract_pages.routes import FORMS
 from connectors.contract_pages.telling import words
 from connectors.negotiation import preferred
-from connectors.texts import of_contracts
 from schemas import conventions
 from schemas.codelists import CodeLists
+from schemas.contract_words import contract_words
 from schemas.contracts import CONTRACTS, DIRECTORY, FAMILIES, Family
 from schemas.words import LANGUAGES
 from tests.connectors.events import NOW
@@ -236,7 +236,7 @@ def sentences(contract: Family) -> Iterator[str]:
 
 @each_contract
 def test_every_sentence_of_a_contract_is_there_in_every_language(contract: Family) -> None:
-    assert [text for text in sentences(contract) if text not in of_contracts()] == []
+    assert [text for text in sentences(contract) if text not in contract_words()] == []
 
 
 def test_every_pattern_is_told_in_words() -> None:

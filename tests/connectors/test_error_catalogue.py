@@ -14,8 +14,9 @@ import connectors
 from connectors import problems, reasons
 from connectors.error_catalogue import catalogue, meaning, remedy
 from connectors.reasons import code_of, of_shape, reason
-from connectors.texts import Text, of_contracts, said, sentences, translated
+from connectors.texts import Text, said, sentences, translated
 from schemas.codelists import CodeList
+from schemas.contract_words import contract_words
 from schemas.contracts import CONTRACTS
 from schemas.errors import Listed, Reason, Refused
 from schemas.words import LANGUAGES
@@ -137,7 +138,7 @@ def test_what_contracts_say_is_said_too(lang: str) -> None:
                 rule = of_shape(family, code, field.path).rule
                 assert isinstance(rule, Text)
                 untranslated = [
-                    text for text, _ in rule.parts if text not in sentences() and text not in of_contracts()
+                    text for text, _ in rule.parts if text not in sentences() and text not in contract_words()
                 ]
                 assert untranslated == [], (family.name, field.path)
                 assert said(rule, lang) != rule

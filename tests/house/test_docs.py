@@ -39,6 +39,7 @@ def test_every_family_has_the_header_and_person_that_the_page_shows_once(part: s
     shown = {
         tuple((f.path, f.type, f.nullable, f.codelist) for f in family.fields if f.path.startswith(f"{part}."))
         for family in FAMILIES.values()
+        if part == "header" or not family.subject
     }
     assert len(shown) == 1
 

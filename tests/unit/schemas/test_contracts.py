@@ -16,7 +16,7 @@ from schemas.errors import Broken, Misconfigured
 def tiny(**field: Any) -> dict[str, Any]:
     """Return a small contract whose event has one field."""
     events = {"type": "record", "name": "E", "fields": [{"name": "x", **field}]}
-    rules = {"natural_key": [], "tolerance_minutes": 0, "doc_key": False, "example": {}}
+    rules = {"natural_key": [], "tolerance_minutes": 0, "doc_key": False, "example": {}, "subject": ["x"]}
     fields = [{"name": "event", "type": ["null", events], "default": None}]
     return {"type": "record", "name": "T", "namespace": "test", "migex": rules, "fields": fields}
 

@@ -31,13 +31,16 @@ def test_belarus() -> None:
         *("BY", "BY", "BLR", "Europe/Minsk", "BELSTAT"),
     )
     ids = {agency.code: agency.id for agency in BY.agencies.values()}
-    assert ids == {"gpk": 1, "mvd": 2, "refugee": 3, "labour": 4, "mfa": 5}
+    assert ids.items() >= {"gpk": 1, "mvd": 2, "refugee": 3, "labour": 4, "mfa": 5, "education": 6, "bank": 7}.items()
+    assert sorted(ids.values()) == list(range(1, len(ids) + 1))  # records carry them: appended, never given again
+    assert BY.agencies["stat_ru"].country == "RUS"
     dates = {table.id: (table.freq, table.due_days, table.final_after_days) for table in BY.tables.values()}
     assert dates.items() >= {"F01": ("M", 20, 45), "F06": ("M", 15, 45), "F11": ("Q", 30, 45)}.items()
 
 
 def test_precedence_is_by_family() -> None:
-    assert BY.agencies["gpk"].precedence == {"border.crossing": 0}
+    assert BY.agencies["bank"].precedence == {"remittance.aggregate": 0}
+    assert BY.agencies["gpk"].precedence["border.crossing"] == 0
     assert BY.agencies["mvd"].precedence["border.crossing"] == 1
     assert BY.agencies["mvd"].precedence["permit.decision"] == 0
 

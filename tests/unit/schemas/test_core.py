@@ -22,12 +22,19 @@ cores = st.builds(
     integers,
     st.lists(st.text(max_size=5), max_size=3).map(tuple),
     st.lists(st.none() | st.text(max_size=5) | integers | st.binary(max_size=16), max_size=8).map(tuple),
+    st.none() | st.text(max_size=3),
+    st.none() | st.text(max_size=1),
 )
 
 
 @given(cores)
 def test_what_is_encoded_is_decoded(core: Core) -> None:
     assert decode(encode(core)) == core
+
+
+def test_a_core_from_before_it_held_country_of_birth_and_education_is_read() -> None:
+    old = msgspec.msgpack.encode([17591, 2, b"", 19800517, 1, ["UZB"], ["IN"]])
+    assert decode(old) == Core(17591, 2, b"", 19800517, 1, ("UZB",), ("IN",), None, None)
 
 
 @given(cores, st.data())
@@ -45,7 +52,7 @@ def test_a_core_with_bytes_left_is_broken(core: Core, rest: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_random_bytes_are_a_core_or_broken(raw: bytes) -> None:
-    for wrong in (raw, b"\x97" + raw):  # the second one says that it is an array of seven
+    for wrong in (raw, b"\x99" + raw):  # the second one says that it is an array of nine
         with suppress(Broken):
             decode(wrong)
 
@@ -63,14 +70,15 @@ def test_a_core_with_bytes_changed_is_another_core_or_broken(core: Core, changes
     "wrong",
     [
         [1, 2, b"", 0, 1, ["UZB"]],
-        [1, 2, b"", 0, 1, ["UZB"], [], None],
+        [1, 2, b"", 0, 1, ["UZB"], [], None, None, None],
         [1, 2, "text", 0, 1, ["UZB"], []],
         [None, 2, b"", 0, 1, ["UZB"], []],
         [1, 2, b"", 0, 1, [5], []],
         {"day": 1},
         [1, 2, b"", 0, 1, ["UZB"], 5],
+        [1, 2, b"", 0, 1, ["UZB"], [], 5],
     ],
-    ids=["short", "long", "text for bytes", "no day", "number for a country", "map", "codes"],
+    ids=["short", "long", "text for bytes", "no day", "number for a country", "map", "codes", "country of birth"],
 )
 def test_another_shape_is_broken(wrong: object) -> None:
     with pytest.raises(Broken, match="core-unreadable"):
