@@ -14,7 +14,7 @@ from ops.chaos.people import Someone
 from schemas import conventions
 
 CONVENTION = conventions.DEFAULT
-"""Under it a run is made: there, every family is reported by two agencies at least."""
+"""Under it a run is made: there, each family of `KINDS` is reported by two agencies at least."""
 
 HOME = "BLR"
 REGIONS = ("BY-BR", "BY-VI", "BY-HO", "BY-HR", "BY-HM", "BY-MI", "BY-MA")
