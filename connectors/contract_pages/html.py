@@ -71,6 +71,7 @@ def page(family: Family, newest: Family, telling: Telling, link: Link) -> str:
 <p class="soft"><code>{escape(family.name)}</code> · {escape(telling.word("version"))} {family.version}</p>
 {_facts(family, newest, telling)}
 {parts}
+{_rules(family, telling)}
 <h2 id="codes">{escape(telling.word("codes", date=telling.at.isoformat()))}</h2>
 {lists}
 {_sending(family, telling, link) if family is newest else ""}
@@ -156,8 +157,7 @@ def _facts(family: Family, newest: Family, telling: Telling) -> str:
         ("topics", "<br>".join(f"<code>{escape(name)}</code>" for name in names) or "–"),
         ("schema-id", str(family.schema_id)),
         ("fingerprint", f"<code>{family.fingerprint}</code>"),
-        ("rules", "<br>".join(map(escape, telling.rules(family))) or "–"),
-        ("feeds", ", ".join(family.feeds) or "–"),
+        ("feeds", ", ".join(map(escape, family.feeds)) or "–"),
     ]
     if family is not newest:
         facts.append(("version", escape(telling.word("versions-note", version=newest.version))))
@@ -173,6 +173,23 @@ def _part(name: str, doc: str, fields: Sequence[Told], telling: Telling) -> str:
 <p class="soft">{escape(doc)}</p>
 {_table("fields", title, heads, rows)}
 """
+
+
+def _rules(family: Family, telling: Telling) -> str:
+    rules = telling.rules(family)
+    if not rules:
+        return ""
+    rows = "".join(
+        f"<tr><td>{'<br>'.join(_to_field(path) for path in fields) or '–'}</td><td>{escape(text)}</td></tr>"
+        for fields, text in rules
+    )
+    title = telling.word("rules")
+    table = _table("list", title, _heads(telling, "field", "rule"), rows)
+    return f'<h2 id="rules">{escape(title)}</h2>\n{table}'
+
+
+def _to_field(path: str) -> str:
+    return f'<a href="#{escape(path)}"><code>{escape(path)}</code></a>'
 
 
 def _row(told: Told, telling: Telling) -> str:
@@ -236,7 +253,7 @@ def _source(row: Mapping[str, str], telling: Telling) -> str:
 
 def _sending(family: Family, telling: Telling, link: Link) -> str:
     event = json.dumps(family.example, ensure_ascii=False, indent=1)
-    synthetic = "" if family.avsc["migex"].get("subject") else f" {telling.word('synthetic')}"
+    synthetic = "" if family.subject else f" {telling.word('synthetic')}"
     address = shlex.quote(f"{link.origin}/v1/events/{family.name}")
     headers = "-H 'X-API-Key: KEY' -H 'Content-Type: application/json'"
     command = f"curl {address} {headers} --data-binary @- <<'EVENT'\n{event}\nEVENT"

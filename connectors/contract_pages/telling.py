@@ -79,10 +79,10 @@ class Telling:
         document = self.word("same-document") if family.doc_key else ""
         return self.word("same-person", fields=fields, document=document, within=within)
 
-    def rules(self, family: Family) -> list[str]:
-        """Return the rules across fields."""
+    def rules(self, family: Family) -> list[tuple[tuple[str, ...], str]]:
+        """Return the rules across fields: the fields of each, and what it says."""
         return [
-            " ".join(self.doc(sentence).format(**values) for sentence, values in rule.sentences)
+            (rule.fields, " ".join(self.doc(sentence).format(**values) for sentence, values in rule.sentences))
             for rule in family.rules
         ]
 

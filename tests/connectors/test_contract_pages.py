@@ -232,6 +232,7 @@ def sentences(contract: Family) -> Iterator[str]:
     yield contract.avsc["doc"]
     yield from (part["doc"] for part in contract.avsc["fields"])
     yield from (field.doc for field in contract.fields)
+    yield from (text for rule in contract.rules for text, _ in rule.sentences)
 
 
 @each_contract
