@@ -30,7 +30,7 @@ SYNC = bytes(range(16))
 
 def data(count: int, family: Family = CROSSING, **changes: Any) -> list[dict[str, Any]]:
     made = [event(family.name, header__record_no=f"A-{n}", **changes) for n in range(count)]
-    return [confluent._with_times(family, each) for each in made]
+    return [confluent.with_times(family, each) for each in made]
 
 
 def file(
