@@ -18,7 +18,7 @@ from ops import cli, dashboard, settings
 from ops.processes import AGENTS
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("schemas", "streams", "connectors", "ops")
+PACKAGES = ("schemas", "streams", "connectors", "ops", "migex")
 CLASSES = {
     "refused": (
         "Refused by the feed",
@@ -111,7 +111,7 @@ def architecture_page() -> str:
 
 
 def rooms() -> str:
-    """Return every module of the four packages with the first sentence of its docstring."""
+    """Return every module of the packages with the first sentence of its docstring."""
     blocks = []
     for package in PACKAGES:
         modules = [path for path in sources(package) if path.name != "__init__.py"]
