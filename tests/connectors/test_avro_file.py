@@ -82,6 +82,18 @@ async def test_every_family_comes_by_file(family: str) -> None:
     assert response.json()["summary"]["accepted"] == 2
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_an_ill_shaped_datum_is_refused_for_its_reason(family: str) -> None:
+    contract = FAMILIES[family]
+    events = data(3, contract)
+    events[1]["header"]["record_no"] = ""
+    async with opened(Door()) as door:
+        response = await door.post(file(events, contract.avsc), family, REPORTER.get(family, "mvd"), **AVRO)
+    assert [each["answer"] for each in response.json()["verdicts"]] == ["accepted", "refused", "accepted"]
+    found = codes(response.json()["verdicts"][1])
+    assert [field for _, field in found] == ["header.record_no"], found
+
+
 def test_a_datum_out_of_range_is_refused_alone() -> None:
     bare = json.loads(json.dumps(CROSSING.avsc).replace('"logicalType": "date"', '"x": 0'))
     events = data(3)
