@@ -16,6 +16,7 @@ from ops import cli_agency as agencies
 from ops import cli_generation as generation
 from ops import cli_kafka as kafka
 from ops import cli_keys as keys
+from ops import cli_outbox as outbox
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
 
@@ -45,7 +46,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
-for _part in (kafka.broker, kafka.topics, kafka.acl, config, generation.app):
+for _part in (kafka.broker, kafka.topics, kafka.acl, config, generation.app, outbox.app):
     app.command(_part)
 app.command(agencies.app)
 app.command(keys.app)
@@ -405,6 +406,10 @@ def _show_status(settings: Settings, console: Console) -> int:
 
     found = state.rows(settings)
     console.print(state.table(found))
+    if settings.outbox.database:
+        from ops.outbox import line as outbox_line
+
+        console.print(outbox_line(settings), highlight=False, soft_wrap=True)
     return _verdict(found)
 
 
