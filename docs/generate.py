@@ -13,7 +13,7 @@ from pathlib import Path
 
 from connectors.error_catalogue import catalogue, meaning, remedy
 from connectors.problems import STATUS
-from docs import crash_points, reference
+from docs import crash_points, families_by_door, reference
 from ops import cli, dashboard, settings
 from ops.processes import AGENTS
 
@@ -143,6 +143,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/errors.be.md": lambda: errors_page_in("be"),
     "docs/crash-points.md": crash_points_page,
     "docs/families.md": reference.families_page,
+    "docs/families-by-door.md": families_by_door.page,
     "docs/events.md": reference.events_page,
     "docs/tables.md": reference.tables_page,
     "ARCHITECTURE.md": architecture_page,
