@@ -55,8 +55,8 @@ class Ledger:
         codes = dict(zip(family.core_fields, core.codes, strict=False))  # an older contract may have had fewer
         checkpoint, region = (codes.get(name) for name in _PLACES)
         if family is _CONTRACT:
-            named = (codes[name] for name in ("family", "first_day", "last_day"))
-            self._said.append(Total(header.agency, *named, checkpoint, region, codes["records"], 0))
+            days = codes["first_day"], codes["last_day"]
+            self._said.append(Total(header.agency, codes["family"], *days, checkpoint, region, codes["records"], 0))
         else:
             self._held[header.agency, family.name, core.day][checkpoint, region] += 1
 

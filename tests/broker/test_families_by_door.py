@@ -65,7 +65,7 @@ def sendings(family: str, door: str) -> dict[str, list[dict[str, Any]]]:
     """Return what is sent through a door to come to each outcome, each under a record number of its own."""
     number = {outcome: f"{door}-{outcome}" for outcome in OUTCOMES}
     wrong, _ = mistake(FAMILIES[family])
-    again = {"header__recorded_at": "2019-01-01T00:00:00Z"}
+    again: dict[str, Any] = {"header__recorded_at": "2019-01-01T00:00:00Z"}
     return {
         "accepted": [report(family, number["accepted"])],
         "refused": [report(family, number["refused"], **wrong)],
