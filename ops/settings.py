@@ -188,6 +188,11 @@ class Metrics(_Section):
     base_port: int = Field(
         9464, ge=1, le=65000, description=f"First of their ports: {', '.join(_METRICS)}, one after another."
     )
+    workers: str = Field(
+        "",
+        pattern=r"^([a-z]+=[^=,\s:]+:\d+(,|$))*$",
+        description="Where workers answer questions about records, `<agent>=<host>:<port>,…`; empty: on this host.",
+    )
 
 
 class Logs(_Section):
