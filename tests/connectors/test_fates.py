@@ -11,9 +11,12 @@ import orjson
 import pytest
 
 from connectors.fates import reasons
+from schemas.contracts import FAMILIES
 from schemas.words import LANGUAGES
-from tests.connectors.doors import KEYS, Door, opened
+from streams.dataflows import DATAFLOWS
+from tests.connectors.doors import CONVENTION, KEYS, Door, opened
 from tests.connectors.events import cancellation, event, line
+from tests.unit.streams import test_questions
 
 RECORD = "/v1/records/A-17"
 
@@ -140,6 +143,21 @@ async def test_a_move_inside_a_district_is_left_out_by_the_tables_own_rule(door:
     assert codes(await fate(door, agency="mvd")) == ["move-in-district"]
 
 
+async def test_a_family_that_no_table_reads(door: Door) -> None:
+    read = {family for flow in DATAFLOWS.values() for family in flow.families}
+    agency, family = next(
+        (code, each)
+        for code, agency in CONVENTION.agencies.items()
+        for each in agency.families
+        if FAMILIES[each].id not in read
+    )
+    response = await door.post(line(family), family, agency)
+    assert response.status_code == 202, response.text
+    door.folded.cut()
+    told = await fate(door, f"/v1/receipts/{response.json()['receipt']}", agency)
+    assert (told["family"], told["state"], codes(told)) == (family, "not-counted", ["no-table"])
+
+
 async def test_only_refusals(door: Door) -> None:
     await door.post(line(event__mode="ROCKET"))
     door.folded.deduplicate()
@@ -233,7 +251,7 @@ async def test_many_are_answered_in_the_order_asked(door: Door) -> None:
     assert (await fate(door, "/v1/records/a%2Fb"))["record_no"] == "a/b"
     answers = (await door.client.post("/v1/receipts", json={"receipts": ["x", receipt]}, headers=key)).json()["answers"]
     assert [each["error"] and each["error"]["code"] for each in answers] == ["unknown-receipt", None]
-    assert answers[1]["fate"]["state"] == "counted"
+    assert answers[1]["fate"]["receipt"] == receipt
 
 
 @pytest.mark.parametrize(
@@ -264,7 +282,7 @@ async def test_reasons_come_in_the_language_asked_for(door: Door, lang: str) -> 
 
 def test_every_reason_is_complete_and_reached_by_a_test_and_told_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "fates.md").read_text()
-    tests = Path(__file__).read_text()
+    tests = Path(__file__).read_text() + Path(test_questions.__file__).read_text()
     for code in reasons():
         texts = [reasons()(code, lang) for lang in LANGUAGES]
         assert len(set(filter(None, texts))) == len(LANGUAGES), code
