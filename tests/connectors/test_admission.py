@@ -44,6 +44,15 @@ def refusals(door: Admission, payload: bytes | dict[str, Any], family: str = CRO
     return [(each.code, each.field) for each in refused.value.reasons]
 
 
+def test_an_ill_shaped_event_from_avro_is_told_what_is_wrong(door: Admission) -> None:
+    decoded = confluent.decode(confluent.encode(FAMILIES[CROSSING], event(event__mode="ROCKET")), CROSSING)
+    decoded["header"]["record_no"] = " "
+    with pytest.raises(Refused) as told:
+        admit(door, decoded)
+    found = [(each.code, each.field) for each in told.value.reasons]
+    assert found == [("bad-format", "header.record_no"), ("not-in-codelist", "event.mode")]
+
+
 def test_what_a_crossing_becomes(door: Admission) -> None:
     entry = admit(door, line())
     core = cores.decode(entry.core)
