@@ -12,6 +12,7 @@ COPY schemas /source/schemas
 COPY streams /source/streams
 COPY connectors /source/connectors
 COPY ops /source/ops
+COPY migex /source/migex
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /source \
     && /venv/bin/pip install --no-deps --no-index /wheels/*.whl
 

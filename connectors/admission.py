@@ -19,6 +19,7 @@ from connectors.local_days import LocalDays
 from connectors.places import Parts, Values
 from connectors.plan import HEADER, Plan
 from connectors.reasons import WHOLE, reason, told
+from connectors.receipts import Receipts
 from connectors.rules import AHEAD_MS, EARLIEST_MOMENT, broken
 from connectors.sealing import Sealer
 from connectors.shape import shaped
@@ -31,7 +32,7 @@ from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
 from schemas.core import Core
 from schemas.errors import Reason, Refused
-from schemas.header import Header, Kind, Op, record_id
+from schemas.header import Door, Header, Kind, Op, record_id
 from schemas.keys import Secrets
 
 __all__ = ["Admission", "Entry"]
@@ -52,6 +53,7 @@ class Admission:
         self._convention = convention
         self._secrets = secrets
         self._sealer = sealer
+        self.receipts = Receipts(secrets)
         self._local_day = LocalDays(convention.zone)
         self._plans = {name: plans.make(family, lists, self._pseudonym) for name, family in FAMILIES.items()}
 
@@ -68,7 +70,16 @@ class Admission:
             raise Refused((reason("not-entitled", WHOLE, "The convention names the families of each agency."),))
         return plan
 
-    def admit(self, agency: str, family: str, payload: bytes | Values, delivery: bytes, accepted_at: int) -> Entry:
+    def admit(
+        self,
+        agency: str,
+        family: str,
+        payload: bytes | Values,
+        delivery: bytes,
+        accepted_at: int,
+        *,
+        door: Door = Door.UNKNOWN,
+    ) -> Entry:
         """Return the inbox entry of an event in JSON, or decoded from Avro; raises Refused with all reasons.
 
         `delivery` are 8 bytes, equal for transport repeats; `accepted_at` is the door's clock in ms since 1970.
@@ -81,7 +92,7 @@ class Admission:
         reasons += _beyond(reasons, broken(plan, parts, asked))
         if reasons or day is None:
             raise Refused(told(reasons))
-        return self._entry(agency, plan, parts, day, (delivery, accepted_at))
+        return self._entry(agency, plan, parts, day, (delivery, accepted_at, door))
 
     def refusal(
         self,
@@ -121,20 +132,20 @@ class Admission:
             return None
         return self._local_day(at)
 
-    def _entry(self, agency: str, plan: Plan, parts: Parts, day: int, arrival: tuple[bytes, int]) -> Entry:
+    def _entry(self, agency: str, plan: Plan, parts: Parts, day: int, arrival: tuple[bytes, int, Door]) -> Entry:
         header: Values = parts[HEADER] or {}
         codes = plan.codes(parts)
         birth = 0 if plan.births is None or (born := parts[plan.births]) is None else _birth(born)
         person = None if plan.person is None else parts[plan.person]
         linked = self._about(agency, plan, parts, codes) if person is None else self._link_keys(person, birth)
-        delivery, accepted_at = arrival
+        delivery, accepted_at, door = arrival
         packed = Header(
             kind=Kind.EVENT,
             op=_OPS[header["op"]],
             agency=self._convention.agencies[agency].id,
             family=plan.family.id,
             revision=header["revision"],
-            seq=0,
+            seq=door,
             block=birth or (subject_block(linked) if linked else 0),
             schema_id=plan.family.schema_id,
             link_key_id=self._secrets.link_key_id,

@@ -29,6 +29,7 @@ from connectors.inbox import Inbox
 from connectors.verdicts import Answer, Arrival, Source, answer, delivery_id, observe
 from schemas.contracts import CONTRACTS, Family
 from schemas.errors import Refused, Unavailable
+from schemas.header import Door
 from streams.crash_points import CrashPoint, Reach, never
 from streams.telemetry import DoorTelemetry
 
@@ -123,7 +124,7 @@ class KafkaDoor:
             event: dict[str, Any] | Refused = confluent.decode(value, family, contracts=self._edges.contracts)
         except Refused as refusal:
             event = refusal
-        return answer(self._edges.admission, Arrival(agency, family, name, accepted_at, source), event)
+        return answer(self._edges.admission, Arrival(agency, family, name, accepted_at, source, Door.KAFKA), event)
 
     async def _keep(self, answers: Sequence[Answer]) -> None:
         """Put all entries into the inbox, again and again until Kafka has acknowledged them: repeats are harmless."""

@@ -81,14 +81,14 @@ def encode(family: Family, event: Mapping[str, Any]) -> bytes:
     out = BytesIO()
     out.write(b"\x00" + family.schema_id.to_bytes(4, "big"))
     try:
-        values = _with_times(family, event)
+        values = with_times(family, event)
         fastavro.schemaless_writer(out, family.schema, values, strict_allow_default=True)
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError(f"The event does not fit {family.name}: {type(error).__name__}.") from None
     return out.getvalue()
 
 
-def _with_times(family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
+def with_times(family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy with instants and days as Python has them."""
     values = _copied(event)
     for field in family.fields:

@@ -11,6 +11,7 @@ from connectors.avro_file import AVRO
 from connectors.batch import JSON, NDJSON
 from connectors.callers import HEADER
 from connectors.error_catalogue import catalogue
+from connectors.fate_docs import SCHEMAS
 from connectors.problems import MEDIA_TYPE
 from schemas.contracts import FAMILIES, model
 
@@ -22,7 +23,10 @@ _VERDICT: dict[str, Any] = {
         "answer": {"enum": ["accepted", "refused"]},
         "record_no": {"type": ["string", "null"]},
         "revision": {"type": ["integer", "null"]},
-        "receipt": {"type": ["string", "null"], "description": "Proof of an accepted version."},
+        "receipt": {
+            "type": ["string", "null"],
+            "description": "Proof of an accepted version; `GET /v1/receipts/{receipt}` says what became of it.",
+        },
         "delivery": {"type": "string", "description": "The same for transport repeats of one delivery."},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Reason"}},
         "source": {"type": "null", "description": "Of deliveries through Kafka only."},
@@ -188,7 +192,7 @@ def _name(family: str) -> str:
 def _schemas() -> dict[str, Any]:
     """Return the models of all families; a family's own parts bear its name, for two families may differ in one."""
     schemas: dict[str, Any] = {"Verdict": _VERDICT, "Reason": _REASON, "Batch": _BATCH}
-    schemas |= {"Problem": _PROBLEM, "Error": _ERROR}
+    schemas |= {"Problem": _PROBLEM, "Error": _ERROR, **SCHEMAS}
     for family in FAMILIES:
         name = _name(family)
         described = model(family).model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")

@@ -19,6 +19,8 @@ STATUS: Mapping[str, int] = {
     "unauthorised": 401,
     "not-entitled": 403,
     "not-found": 404,
+    "unknown-record": 404,
+    "unknown-receipt": 404,
     "unknown-family": 404,
     "method-not-allowed": 405,
     "too-slow": 408,
@@ -26,11 +28,14 @@ STATUS: Mapping[str, int] = {
     "too-many": 413,
     "unsupported-media-type": 415,
     "bad-parameter": 422,
+    "bad-question": 422,
     "refused": 422,
     "over-quota": 429,
     "too-many-at-once": 429,
     "door-defect": 500,
     "unavailable": 503,
+    "fates-away": 503,
+    "record-unsettled": 503,
 }
 """The HTTP status of every problem."""
 

@@ -89,7 +89,7 @@ def _left_over(plan: Plan, event: Values, wrong: set[str]) -> Parts:
 
 
 def _read(reader: Callable[[Any], object] | None, value: object) -> object:
-    if isinstance(value, datetime):  # from Avro
+    if isinstance(value, datetime):  # as a decoder of Avro gives it
         return (value - _EPOCH) // _MILLISECOND
     if reader is None or not isinstance(value, str):
         return value

@@ -14,9 +14,10 @@ from connectors.admission import Admission
 from connectors.entry import Entry
 from connectors.places import Values
 from connectors.reasons import WHOLE, reason
+from connectors.receipts import Receipt
 from schemas import core as cores
-from schemas import keys
 from schemas.errors import Misconfigured, Reason, Refused, Unavailable
+from schemas.header import Door
 from streams.telemetry import DoorTelemetry
 
 _log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Arrival(NamedTuple):
     delivery: bytes  # 8 bytes, the same for transport repeats
     accepted_at: int  # the door's clock, ms since 1970
     source: Source | None = None
+    door: Door = Door.UNKNOWN
 
 
 class Answer(NamedTuple):
@@ -77,9 +79,9 @@ def answer(admission: Admission, arrival: Arrival, event: Values | Refused) -> A
     """
     if isinstance(event, Refused):
         return refused(admission, arrival, event.reasons)
-    agency, family, delivery, accepted_at, source = arrival
+    agency, family, delivery, accepted_at, source, door = arrival
     try:
-        entry = admission.admit(agency, family, event, delivery, accepted_at)
+        entry = admission.admit(agency, family, event, delivery, accepted_at, door=door)
     except Refused as refusal:
         return refused(admission, arrival, refusal.reasons, event)
     except (Misconfigured, Unavailable):  # the door's matter, not this event's: nothing is answered
@@ -89,14 +91,14 @@ def answer(admission: Admission, arrival: Arrival, event: Values | Refused) -> A
         ours = reason("door-defect", WHOLE, "The door failed on this event by its own fault.")
         return refused(admission, arrival, (ours,), event)
     header = event["header"]
-    receipt = keys.receipt(entry.header.record, entry.header.revision, entry.header.digest)
+    receipt = admission.receipts.issue(agency, Receipt.of(entry.header))
     verdict = Verdict("accepted", header["record_no"], header["revision"], receipt, delivery.hex(), (), source)
     return Answer(entry, verdict)
 
 
 def refused(admission: Admission, arrival: Arrival, reasons: tuple[Reason, ...], event: Values | None = None) -> Answer:
     """Return the answer to a delivery that is refused for these reasons."""
-    agency, family, delivery, accepted_at, source = arrival
+    agency, family, delivery, accepted_at, source, _ = arrival
     record_no, revision = _claimed(event, {each.field for each in reasons if each.code != "unknown-field"})
     entry = admission.refusal(agency, family, reasons, delivery, accepted_at, record_no=record_no)
     return Answer(entry, Verdict("refused", record_no, revision, None, delivery.hex(), reasons, source))

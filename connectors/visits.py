@@ -20,6 +20,7 @@ from connectors.problems import problem
 from connectors.texts import ENGLISH, said, translated
 from connectors.verdicts import Answer, Arrival, Verdict, answer, delivery_id, observe
 from schemas.errors import Reason, Refused
+from schemas.header import Door
 from streams.telemetry import DoorTelemetry
 
 TURN = 50
@@ -84,7 +85,7 @@ class Visit:
     def _arrival(self, index: int, payload: bytes) -> Arrival:
         """Name the delivery: with an Idempotency-Key, a repeat of the same bytes has the same name."""
         name = self._place.chance(8) if self._key is None else delivery_id(self._key, b"%d" % index, payload)
-        return Arrival(self._visitor.agency, self._visitor.family, name, self._visitor.accepted_at)
+        return Arrival(self._visitor.agency, self._visitor.family, name, self._visitor.accepted_at, door=Door.HTTP)
 
     async def _keep(self, answers: list[Answer]) -> None:
         began = time.perf_counter()

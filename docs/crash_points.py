@@ -44,6 +44,8 @@ MUST_HOLD = {
     "the cut after. A step that is committed is not folded again, for its position is.",
     "archive": "The archive is as it was, or longer by one file that the manifest names; a file that it does not name "
     "is written again.",
+    "outbox": "The poller begins again with the request that the rows name, under the same key: what the gateway has "
+    "had counts once and gets the same verdicts.",
     "trim": "Only what is archived and verified is deleted from the topic; the rest is deleted the next time.",
 }
 """What must hold after a crash, by the first word of the point's name."""

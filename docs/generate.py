@@ -13,12 +13,12 @@ from pathlib import Path
 
 from connectors.error_catalogue import catalogue, meaning, remedy
 from connectors.problems import STATUS
-from docs import crash_points, reference
+from docs import crash_points, families_by_door, reference
 from ops import cli, dashboard, settings
 from ops.processes import AGENTS
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("schemas", "streams", "connectors", "ops")
+PACKAGES = ("schemas", "streams", "connectors", "ops", "migex")
 CLASSES = {
     "refused": (
         "Refused by the feed",
@@ -111,7 +111,7 @@ def architecture_page() -> str:
 
 
 def rooms() -> str:
-    """Return every module of the four packages with the first sentence of its docstring."""
+    """Return every module of the packages with the first sentence of its docstring."""
     blocks = []
     for package in PACKAGES:
         modules = [path for path in sources(package) if path.name != "__init__.py"]
@@ -143,6 +143,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/errors.be.md": lambda: errors_page_in("be"),
     "docs/crash-points.md": crash_points_page,
     "docs/families.md": reference.families_page,
+    "docs/families-by-door.md": families_by_door.page,
     "docs/events.md": reference.events_page,
     "docs/tables.md": reference.tables_page,
     "ARCHITECTURE.md": architecture_page,

@@ -16,6 +16,8 @@ from ops import cli_agency as agencies
 from ops import cli_generation as generation
 from ops import cli_kafka as kafka
 from ops import cli_keys as keys
+from ops import cli_outbox as outbox
+from ops import cli_totals as totals
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
 
@@ -45,10 +47,11 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 config = App(name="config", help="The settings: environment variables that begin with MIGEX_.", group=SYSTEM)
-for _part in (kafka.broker, kafka.topics, kafka.acl, config, generation.app):
+for _part in (kafka.broker, kafka.topics, kafka.acl, config, generation.app, outbox.app):
     app.command(_part)
 app.command(agencies.app)
 app.command(keys.app)
+app.command(totals.totals, group=PEOPLE)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -405,6 +408,10 @@ def _show_status(settings: Settings, console: Console) -> int:
 
     found = state.rows(settings)
     console.print(state.table(found))
+    if settings.outbox.database:
+        from ops.outbox import line as outbox_line
+
+        console.print(outbox_line(settings), highlight=False, soft_wrap=True)
     return _verdict(found)
 
 

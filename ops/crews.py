@@ -57,7 +57,14 @@ def noted(home: Path) -> list[str]:
 
 
 def addresses(settings: Settings, agent: str, generation: int) -> list[tuple[str, int]]:
-    """Return where the workers of an agent answer that work for a generation; by the settings when none is noted."""
+    """Return where the workers of an agent answer: as the settings say, those of any generation; else those noted here.
+
+    Those are of this generation; when none is noted, the first one's port is known from the settings.
+    """
+    if settings.metrics.workers:
+        pairs = (each.partition("=") for each in settings.metrics.workers.split(",") if each)
+        named = [where.rpartition(":") for name, _, where in pairs if name == agent]
+        return [(host, int(port)) for host, _, port in named]
     host, port = settings.address(agent)
     found = [
         read_json(settings.home / "run" / f"{name}.json") for name in noted(settings.home) if agent_of(name) == agent

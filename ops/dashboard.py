@@ -241,6 +241,38 @@ ROWS: Sequence[tuple[str, tuple[Panel, ...]]] = (
             ),
         ),
     ),
+    (
+        "An agency's outbox, where its poller shows its metrics here",
+        (
+            Panel(
+                "timeseries",
+                "Rows that are not sent",
+                "Claimed: in the request under way. Aside: the gateway failed on them, they are tried again.",
+                "none",
+                (Query("migex_agency_outbox_rows", "{{instance}} {{state}}"),),
+            ),
+            Panel(
+                "timeseries",
+                "Oldest row, numbers missing",
+                "Open: a transaction under way may still bring them. Void: nobody will.",
+                "none",
+                (
+                    Query("migex_agency_outbox_oldest_seconds", "{{instance}} oldest, s"),
+                    Query("migex_agency_outbox_missing", "{{instance}} missing, {{state}}"),
+                ),
+            ),
+            Panel(
+                "timeseries",
+                "Rows answered a second, requests that were not",
+                "By the gateway; what it does not answer is sent again.",
+                "cps",
+                (
+                    Query("sum by (answer) (rate(migex_agency_outbox_answers_total[1m]))", "{{answer}}"),
+                    Query("sum(rate(migex_agency_outbox_failures_total[1m]))", "not answered"),
+                ),
+            ),
+        ),
+    ),
 )
 
 

@@ -127,6 +127,18 @@ class Gateway(_Section):
     )
 
 
+class Outbox(_Section):
+    """An agency's outbox, brought to the gateway by `migex outbox run` beside the agency's own database."""
+
+    database: str = Field("", description="Address of the database: postgresql://user@host/name or sqlite:///file.")
+    gateway: str = Field("", description="Address of the gateway; empty: this system's.")
+    key_file: str = Field("", description="File with the agency's API key, readable by its owner only.")
+    ca: str = Field("", description="PEM file of the CA of the gateway's certificate; empty: the CAs of this machine.")
+    idle_secs: float = Field(5.0, gt=0, description="Seconds at most between two looks into the table.")
+    metrics_host: str = Field("127.0.0.1", description="Address on which the poller shows its metrics.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of its metrics; 0: none.")
+
+
 class Registry(_Section):
     """The schema registry."""
 
@@ -176,6 +188,11 @@ class Metrics(_Section):
     base_port: int = Field(
         9464, ge=1, le=65000, description=f"First of their ports: {', '.join(_METRICS)}, one after another."
     )
+    workers: str = Field(
+        "",
+        pattern=r"^([a-z]+=[^=,\s:]+:\d+(,|$))*$",
+        description="Where workers answer questions about records, `<agent>=<host>:<port>,…`; empty: on this host.",
+    )
 
 
 class Logs(_Section):
@@ -216,6 +233,7 @@ class Settings(BaseSettings):
     broker: Broker = Field(default_factory=Broker, description="Where Kafka is.")
     kafka: Kafka = Field(default_factory=Kafka, description="How Kafka is told who we are.")
     gateway: Gateway = Field(default_factory=Gateway, description="The HTTP door.")
+    outbox: Outbox = Field(default_factory=Outbox, description="An agency's outbox.")
     registry: Registry = Field(default_factory=Registry, description="The schema registry.")
     feed: Feed = Field(default_factory=Feed, description="The feed.")
     archive: Archive = Field(default_factory=Archive, description="The archive of the inbox's old end.")

@@ -1,7 +1,13 @@
-"""Where one record is now and why: `migex trace AGENCY RECORD`."""
+"""Where one record is now and why: `migex trace AGENCY RECORD`.
+
+The answer is the one that the agency itself gets from the gateway (`connectors.fates`), asked of the same workers, with
+what only the operator may see: the figure of each cell.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -9,21 +15,23 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from connectors.fates import Asker, Fate, Fates, Missing
 from connectors.feed_store.store import FeedStore
-from ops.crews import addresses
+from connectors.receipts import Receipts
+from ops import secrets
+from ops.asking import WORKER_SECS, Workers
 from ops.settings import Settings
 from schemas.contracts import FAMILIES
 from schemas.conventions import load
 from schemas.errors import Misconfigured, Unavailable
-from schemas.header import record_id
-from streams.topics import Topics, partition
 
-_STANDING = {
+_STATES = {
+    "refused": "refused",
+    "accepted": "accepted, and not deduplicated yet",
+    "deduplicated": "not counted yet",
     "counted": "counted",
-    "represented": "not counted, because another report of the same happening represents it",
-    "outside": "not counted, because no table counts what it reports",
-    "quarantined": "not counted, because a fold failed on it: it waits in quarantine for its next version",
-    "silent": "not counted yet: its statement has not reached its block",
+    "not-counted": "not counted",
+    "cancelled": "not counted",
 }
 
 
@@ -34,107 +42,84 @@ def main(agency: str, record_no: str, settings: Settings) -> None:
     host have not what is asked for.
     """
     console = Console()
-    found = [fate for family in FAMILIES if (fate := trace(agency, family, record_no, settings)) is not None]
+    found = trace(agency, record_no, settings)
     if not found:
         console.print(
             f"[bold]{agency}[/] has no record with this number in any family. It was never accepted: ask the sender "
             "for its receipt or verdict."
         )
     for fate in found:
-        _print(console, fate, cells_now(fate, settings))
+        _print(console, agency, fate, cells_now(fate, settings))
 
 
-def trace(agency: str, family: str, record_no: str, settings: Settings) -> dict[str, Any] | None:
-    """Return a record's versions, standing and cells, or None when the agency has no such record of this family."""
+def trace(agency: str, record_no: str, settings: Settings) -> list[Fate]:
+    """Return the fates of the agency's records of this number, in the order of the families; none: no such record.
+
+    Raises Unavailable also while messages that may hold it are not deduplicated yet.
+    """
+    return asyncio.run(_traced(agency, record_no, settings))
+
+
+async def _traced(agency: str, record_no: str, settings: Settings) -> list[Fate]:
     convention = load(settings.convention)
     if agency not in convention.agencies:
         known = ", ".join(convention.agencies)
         raise Misconfigured("unknown-agency", f"The convention knows no agency {agency!r}: choose one of {known}.")
-    record = record_id(agency, family, record_no)
-    settings = settings.model_copy(update={"generation": _shown(settings)})
-    topics = Topics.of(settings.generation, convention)
-    home = partition(record, topics.partitions("inbox"))
-    versions = _ask(settings, "deduplicate", home, "record", {"id": record.hex()})
-    if versions is None:
-        return None
-    fate = {"agency": agency, "family": family, "record": record.hex(), **versions, "standing": None, "cells": []}
-    if block := versions["block"]:
-        home = partition(block.to_bytes(4, "big"), topics.partitions("log"))
-        asked = {"id": record.hex(), "block": str(block)}
-        fate.update(_ask(settings, "reconcile", home, "block", asked) or {"standing": "silent"})
-    del fate["block"]  # a birth date: it stays inside
-    return fate
+    async with httpx.AsyncClient(timeout=WORKER_SECS) as http:
+        with closing(Workers(settings, convention, http, _as_workers_know)) as workers:
+            fates = Fates(workers, convention, Receipts(secrets.load(settings.secrets)))
+            asked = [(record_no, family) for family in FAMILIES]
+            answers = await fates.of_records(Asker(agency, "en"), asked)
+    found = [fate for answer in answers if not isinstance(answer, Missing) for fate in answer]
+    behind = max((answer.behind for answer in answers if isinstance(answer, Missing)), default=0)
+    if not found and behind:
+        detail = f"The record is not known, and {behind} messages that may hold it are not deduplicated yet: ask again."
+        raise Unavailable("record-unsettled", detail)
+    return found
 
 
-def _shown(settings: Settings) -> int:
-    """Return the generation that readers see."""
-    with closing(FeedStore(settings.feed_url, settings.generation)) as store:
-        return store.shown().generation
+async def _as_workers_know() -> Mapping[int, int]:
+    """Leave it to the workers to say where the inbox ends: an operator need not be let in to Kafka for this."""
+    return {}
 
 
-def _ask(settings: Settings, agent: str, home: int, question: str, query: dict[str, str]) -> dict[str, Any] | None:
-    """Ask the worker that has the partition open; None: it does not know of the record.
-
-    Raises Unavailable when a worker does not answer, or when none on this host has the partition.
-    """
-    for address in addresses(settings, agent, settings.generation):
-        owned = _get(agent, address, "partitions", {})
-        if owned is not None and home in owned["partitions"]:
-            return _get(agent, address, question, query)
-    raise Unavailable(
-        "partition-elsewhere",
-        f"No {agent} worker of this host has partition {home} open: ask on the host whose worker has it, or again when "
-        "it is open. `migex status` says what is open here.",
-    )
-
-
-def _get(agent: str, address: tuple[str, int], question: str, query: dict[str, str]) -> dict[str, Any] | None:
-    host, port = address
-    try:
-        answer = httpx.get(f"http://{host}:{port}/v1/state/{question}", params=query, timeout=10.0)
-    except httpx.TransportError as error:
-        raise Unavailable("worker-away", f"A {agent} worker does not answer: `migex status` shows why.") from error
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return None
-    answer.raise_for_status()
-    told: dict[str, Any] = answer.json()
-    return told
-
-
-def _print(console: Console, fate: dict[str, Any], figures: dict[str, int]) -> None:
-    console.print(f"[bold]{fate['agency']} {fate['family']}[/]  record {fate['record']}")
-    table = Table("revision", "op", "recorded", "deliveries", "speaks")
+def _print(console: Console, agency: str, fate: Fate, figures: Sequence[int | None]) -> None:
+    console.print(f"[bold]{agency} {fate['family']}[/]")
+    table = Table("revision", "op", "recorded", "accepted", "door", "inbox", "deliveries", "state")
     for version in fate["versions"]:
         table.add_row(
             str(version["revision"]),
             version["op"],
             version["recorded_at"],
+            version["accepted_at"],
+            version["door"],
+            "{partition}:{offset}".format(**version["inbox"]),
             str(version["deliveries"]),
-            "yes" if version["speaks"] else "no",
+            " ".join([version["state"], *(reason["code"] for reason in version["reasons"])]),
         )
     console.print(table)
-    if fate["refused_deliveries"]:
-        console.print(f"refused deliveries: {fate['refused_deliveries']}")
-    if fate["cancelled"]:
-        console.print("not counted, because its newest version cancels it")
-    elif fate["standing"] is not None:
-        console.print(_STANDING[fate["standing"]])
-    for cell in fate["cells"]:
-        console.print(
-            f"  counted in {cell}" + (f", which is {figures[cell]} at the latest cut" if cell in figures else "")
-        )
-    if fate.get("represented_by"):
-        console.print(f"  represented by record {fate['represented_by']}")
+    for refusal in fate["refusals"]:
+        reasons = ", ".join(f"{error['code']} ({error['field']})" for error in refusal["errors"])
+        console.print(f"refused at {refusal['refused_at']}: {reasons}")
+    console.print(": ".join([_STATES[fate["state"]], " ".join(reason["text"] for reason in fate["reasons"])]))
+    for cell, figure in zip(fate["counted_in"], figures, strict=True):
+        now = "" if figure is None else f", which is {figure} at the latest cut"
+        console.print(f"  counted in {_key(cell)}{now}")
+    for outside in fate["not_counted_in"]:
+        console.print(f"  not counted in {outside['table']}: {outside['reason']['text']}")
 
 
-def cells_now(fate: dict[str, Any], settings: Settings) -> dict[str, int]:
-    """Return the present figure of each cell that the record is counted in; nothing before the first cut."""
-    figures = {}
+def _key(cell: Mapping[str, Any]) -> str:
+    return "|".join([cell["table"], cell["period"], *cell["codes"].values()])
+
+
+def cells_now(fate: Fate, settings: Settings) -> list[int | None]:
+    """Return the present figure of each cell that the record is counted in; None before the first cut with it."""
+    figures: list[int | None] = []
     with closing(FeedStore(settings.feed_url, settings.generation)) as store:
         shown = store.shown()
-        for key in fate["cells"]:
-            table, period, *codes = key.split("|")
-            for cell in shown.cells(table, period, period):
-                if list(cell.codes) == codes:
-                    figures[key] = cell.measures[0]
+        for named in fate["counted_in"]:
+            codes = tuple(named["codes"].values())
+            cells = shown.cells(named["table"], named["period"], named["period"])
+            figures.append(next((cell.measures[0] for cell in cells if cell.codes == codes), None))
     return figures

@@ -33,6 +33,16 @@ class Op(IntEnum):
     CANCEL = 3
 
 
+class Door(IntEnum):
+    """By which door a delivery came; in the inbox it stands in `Header.seq`, which only the log needs."""
+
+    UNKNOWN = 0  # written before doors were noted, or by something that is none
+    HTTP = 1
+    KAFKA = 2
+    FILE = 3
+    OUTBOX = 4
+
+
 class Header(NamedTuple):
     """The header of one entry; times are milliseconds since 1970-01-01T00:00Z."""
 
@@ -41,7 +51,7 @@ class Header(NamedTuple):
     agency: int  # permanent number of the agency, from the convention file; 0: nobody's (refused before it was known)
     family: int  # permanent number of the event family; 0: unknown (refused)
     revision: int  # the sender's number of this version, from 1
-    seq: int  # log only: the how-manieth statement about this record this is, from 1
+    seq: int  # log: the how-manieth statement about this record this is, from 1; inbox: the `Door`
     block: int  # birth date as yyyymmdd (yyyy0000: only the year is known); 0: none
     schema_id: int  # permanent id of the contract the event was written under
     link_key_id: int  # level of the link keys: how many secrets, one over the other, made them

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from schemas import names
 from schemas.core import DOCUMENT, NAME, PERSONAL_NO
@@ -57,12 +56,6 @@ def _keyed(secrets: Secrets, *parts: str) -> bytes:
 def content_digest(secrets: Secrets, canonical: bytes) -> bytes:
     """Return the 16 bytes that are equal for equal content; `canonical` is the event in canonical form."""
     return hmac.digest(secrets.digest_key, b"migex.content\x1f" + canonical, "sha256")[:16]
-
-
-def receipt(record: bytes, revision: int, digest: bytes) -> str:
-    """Return what a sender may keep as proof of an accepted version: 32 hexadecimal digits."""
-    text = record + revision.to_bytes(4, "big") + digest
-    return blake2b(text, digest_size=16, person=b"migex-receipt").hexdigest()
 
 
 def pseudonym(secrets: Secrets, purpose: str, text: str) -> bytes:

@@ -46,6 +46,9 @@ class CrashPoint(StrEnum):
     ARCHIVE_AFTER_MANIFEST = "archive-after-manifest"  # it names the file
     TRIM_BEFORE_DELETE = "trim-before-delete"  # of each partition: all of it is archived and verified
     TRIM_AFTER_DELETE = "trim-after-delete"  # Kafka has deleted it
+    OUTBOX_AFTER_CLAIM = "outbox-after-claim"  # rows of an agency's outbox are put into a request, nothing is sent
+    OUTBOX_AFTER_ANSWER = "outbox-after-answer"  # the gateway has answered, no verdict is written
+    OUTBOX_AFTER_VERDICTS = "outbox-after-verdicts"  # they are written
 
 
 Reach = Callable[[CrashPoint], None]

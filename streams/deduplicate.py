@@ -48,6 +48,8 @@ class Version(msgspec.Struct, array_like=True):
     header: bytes  # packed, of the first delivery; with the first instant of recording of that content
     core: bytes  # empty once a greater revision is known: a lower one never wins again
     deliveries: bytes
+    offset: int = -1  # the inbox message of the first delivery; -1: not noted
+    tick: int = 0  # the last tick before it: every later cut holds it
 
     @property
     def revision(self) -> int:
@@ -87,6 +89,11 @@ _decode = msgspec.msgpack.Decoder(RecordState).decode
 def state_key(record: bytes) -> bytes:
     """Return the key under which a record's state lies."""
     return b"r" + record
+
+
+def refusals_key(record: bytes) -> bytes:
+    """Return how the keys begin under which a record's refusals lie: the instant (8 bytes, ms), then the reasons."""
+    return b"f" + record
 
 
 def read_state(view: View, record: bytes) -> RecordState | None:
@@ -139,6 +146,7 @@ class _Step:
         self._states: dict[bytes, RecordState] = {}
         self._pending: list[list[tuple[bytes, bytes]]] = [[] for _ in range(log_partitions)]  # header, core
         self._offset = -1
+        self._last_tick = int.from_bytes(view.get(_LAST_TICK) or b"", "big")
         self._newest = b""
         self._broken: dict[int, int] = {}
         self._sends: list[Send] = []
@@ -172,10 +180,10 @@ class _Step:
 
     def _refused(self, header: bytes, reasons: bytes) -> None:
         """Count a refusal once per delivery; keep its reasons for whoever asks about the record."""
-        key = b"f" + header[RECORD] + header[DELIVERY]
+        key = refusals_key(header[RECORD]) + header[DELIVERY]
         if self._view.get(key) is not None:
             return
-        self._view.put(key, reasons)
+        self._view.put(key, header[ACCEPTED_AT] + reasons)
         self._states[header[RECORD]].refusals += 1
         self._books.add(header[OWNER], "deliveries", "refused")
 
@@ -183,7 +191,7 @@ class _Step:
         """Add one delivery of a version and state what changes by it."""
         state = self._states[header[RECORD]]
         if not state.versions and header[OP] != _CANCEL:  # nearly every record: the first that is heard of it
-            state.versions = [Version(header, core, header[DELIVERY])]
+            state.versions = [Version(header, core, header[DELIVERY], self._offset, self._last_tick)]
             self._books.add(header[OWNER], "deliveries", "new_version", "current")
             self._speak(state, state.versions[0])
             return
@@ -208,7 +216,7 @@ class _Step:
 
     def _new_version(self, state: RecordState, header: bytes, core: bytes) -> None:
         """Add a version; only contents of the greatest revision are kept, since a lower one never wins again."""
-        version = Version(header, core, header[DELIVERY])
+        version = Version(header, core, header[DELIVERY], self._offset, self._last_tick)
         before = books.shares(state.versions)
         rivals = any(v.revision == version.revision for v in state.versions)
         state.versions.append(version)
@@ -226,7 +234,7 @@ class _Step:
         """Tell the agency that it sent two contents under one revision (law L1)."""
         header = version.header
         self._books.add(header[OWNER], "conflict")
-        if int.from_bytes(self._view.get(_LAST_TICK) or b"", "big") < self._speaks_from:
+        if self._last_tick < self._speaks_from:
             return
         verdict = {"answer": "conflict", "record": header[RECORD].hex(), "revision": version.revision,
                    "digest": version.digest.hex(), "delivery": header[DELIVERY].hex()}  # fmt: skip
@@ -255,9 +263,9 @@ class _Step:
 
     def _tick(self, tick: int) -> None:
         """Send a marker behind everything before it to every log partition, the books with one of them."""
-        stored = self._view.get(_LAST_TICK)
-        if stored is not None and tick <= int.from_bytes(stored, "big"):
+        if tick <= self._last_tick:
             return
+        self._last_tick = tick
         self._view.put(_LAST_TICK, tick.to_bytes(8, "big"))
         home = self._source % len(self._pending)
         for where in range(len(self._pending)):

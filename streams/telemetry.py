@@ -7,7 +7,7 @@ sets; a value outside its set is counted as `other`, so that no sender can grow 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,14 @@ METRICS: Mapping[str, Metric] = {
     "migex_inbox_ack_seconds": Metric(
         "histogram", "From sending a frame to Kafka's acknowledgement.", ("door",), _WAIT
     ),
+    # the poller of an agency's outbox
+    "migex_agency_outbox_rows": Metric("gauge", "Rows of an agency's outbox that are not sent, by state.", ("state",)),
+    "migex_agency_outbox_missing": Metric(
+        "gauge", "Numbers missing in an agency's outbox: open, they may still come; void, they will not.", ("state",)
+    ),
+    "migex_agency_outbox_oldest_seconds": Metric("gauge", "Age of the oldest row that is not sent; 0: there is none."),
+    "migex_agency_outbox_answers_total": Metric("counter", "Rows answered by the gateway, by answer.", ("answer",)),
+    "migex_agency_outbox_failures_total": Metric("counter", "Requests that the gateway did not answer."),
     # agents
     "migex_records_total": Metric("counter", "Records folded, by outcome.", ("agent", "outcome")),
     "migex_fold_seconds": Metric("histogram", "One fold: a batch of messages and its write.", ("agent",), _FOLD),
@@ -120,6 +128,43 @@ class DoorTelemetry:
     def inbox_acked(self, seconds: float) -> None:
         """Note the time that Kafka took to acknowledge a frame."""
         self._ack.observe(seconds)
+
+
+class OutboxTelemetry:
+    """What the poller of an agency's outbox says."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Everything begins with zero."""
+        self._rows = _gauge(registry, "migex_agency_outbox_rows")
+        self._missing = _gauge(registry, "migex_agency_outbox_missing")
+        self._oldest = _gauge(registry, "migex_agency_outbox_oldest_seconds")
+        self._answers = _counter(registry, "migex_agency_outbox_answers_total")
+        self._failures = _counter(registry, "migex_agency_outbox_failures_total")
+        for told in ANSWERS:
+            self._answers.labels(told)
+
+    def rows(self, counts: Mapping[str, int]) -> None:
+        """Show how many rows are `waiting`, `claimed` and `aside`."""
+        for state, count in counts.items():
+            self._rows.labels(state).set(count)
+
+    def missing(self, counts: Mapping[str, int]) -> None:
+        """Show how many numbers are missing, `open` and `void`."""
+        for state, count in counts.items():
+            self._missing.labels(state).set(count)
+
+    def oldest(self, seconds: float) -> None:
+        """Show the age of the oldest row that is not sent."""
+        self._oldest.set(seconds)
+
+    def answered(self, answers: Sequence[str]) -> None:
+        """Count what the gateway answered."""
+        for answer in answers:
+            self._answers.labels(_closed(answer, ANSWERS)).inc()
+
+    def failed(self) -> None:
+        """Count a request without an answer."""
+        self._failures.inc()
 
 
 class AgentTelemetry:

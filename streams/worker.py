@@ -89,6 +89,10 @@ class Worker:
         """The open partitions."""
         return {partition: place.workplace for partition, place in self._places.items()}
 
+    def behind(self, partition: int) -> int:
+        """Return how many messages of an open partition are known to wait for the fold."""
+        return max(0, self._ends.get(partition, 0) - self._places[partition].workplace.position)
+
     def log_end(self, partition: int, end: int) -> None:
         """Note where a source partition ends."""
         self._ends[partition] = end or 0

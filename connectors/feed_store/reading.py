@@ -41,6 +41,12 @@ def cuts(connection: Connection, generation: int, newest: int) -> list[Cut]:
     return [Cut(*row) for row in connection.execute(query.limit(newest))]
 
 
+def cut_after(connection: Connection, generation: int, tick: int) -> int | None:
+    """Return the first complete cut after a tick, or None."""
+    query = select(func.min(CUT.c.tick)).where(CUT.c.generation == generation, CUT.c.tick > tick)
+    return connection.execute(query).scalar()
+
+
 def cut_at(connection: Connection, generation: int, instant: int | None) -> Cut:
     """Return the newest complete cut that is not after the instant (seconds since 1970); None: the latest.
 

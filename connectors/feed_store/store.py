@@ -107,6 +107,11 @@ class FeedStore:
         with self._snapshot() as connection:
             return reading.cuts(connection, self.generation, newest)
 
+    def cut_after(self, tick: int) -> int | None:
+        """Return the first complete cut after a tick, or None when there is none yet."""
+        with self._snapshot() as connection:
+            return reading.cut_after(connection, self.generation, tick)
+
     def cut_at(self, instant: int | None) -> Cut:
         """Return the newest complete cut not after the instant; raises Refused, see `reading.cut_at`."""
         with self._snapshot() as connection:

@@ -14,9 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from connectors.callers import Callers
 from connectors.contract_pages import ContractPages
+from connectors.fate_routes import FateRoutes
+from connectors.fates import Fates
 from connectors.gateway import Edges, create_app
 from connectors.quotas import Quota, Quotas
 from ops.api_keys import InForce
+from ops.asking import asked
 from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.http_connection import Connection
 from ops.processes.rehearsal import Rehearsal
@@ -51,14 +54,17 @@ async def _run(settings: Settings) -> None:
     callers = Callers(InForce(settings.secrets), clients(settings.gateway, convention))
     reach = Rehearsal(settings, "gateway").reach
     lists = CodeLists.load(*convention.codelist_directories)
+    allowed = quotas(settings.gateway, convention)
     async with (
         following(settings, known),
+        asked(settings, convention, kafka) as workers,
         open_inbox(kafka, topics, reach=reach) as (_, inbox),
         state_server(metrics, lambda _path, _query: None, *settings.address("gateway")),
     ):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
-        pages = [ContractPages(convention, lists, time.time).router]
-        app = create_app(Edges(known, inbox, callers, telemetry, quotas(settings.gateway, convention), pages))
+        fates = Fates(workers, convention, known.receipts)
+        pages = [ContractPages(convention, lists, time.time).router, FateRoutes(fates, callers, allowed).router]
+        app = create_app(Edges(known, inbox, callers, telemetry, allowed, pages))
         serving = server(app, settings.gateway)
         spare_the_collector()
         watch = asyncio.create_task(_stop_when(inbox.lost, serving))

@@ -180,32 +180,47 @@ class _Desk:
         self._topics = topics
 
     def answer(self, path: str, query: dict[str, str]) -> dict[str, Any] | None:
-        """Return the answer to `record` (id) or `block` (block, id); None: not owned, or no such question.
+        """Return the answer to a question about records; None: there is no such question.
 
-        `partitions` asks which are open here, and how many there are.
-        `records` and `blocks` take several, joined by commas (id; block-id), and leave out what is not owned.
+        `partitions` asks which are open here, and how many there are. `records` (ids) and `blocks` (block-id) take
+        several, joined by commas, and leave out what is not owned or not known; with `fates/` before them the answer
+        tells the two apart: `open` has the partitions, each with its `position` and how many messages are `behind` it,
+        as of the same moment as what was `found`; records come with their refusals.
         """
-        if path.endswith("/partitions"):
-            own = self._worker.assignment
+        asked = path.rpartition("/")[2]
+        own = self._worker.assignment
+        if asked == "partitions":
             return {
                 "partitions": sorted(self._worker.workplaces),
                 "partitions_of": self._topics.partitions(SOURCES[own.agent]),
             }
-        if path.endswith("/record"):
-            return self._record(query["id"])
-        if path.endswith("/block"):
-            return self._block(query["block"], query["id"])
-        if path.endswith("/records"):
-            return {each: found for each in query["ids"].split(",") if (found := self._record(each)) is not None}
-        if path.endswith("/blocks"):
-            pairs = [each.split("-") for each in query["ids"].split(",")]
-            return {record: found for block, record in pairs if (found := self._block(block, record)) is not None}
-        return None
+        if asked not in ("records", "blocks"):
+            return None
+        with_refusals = path.startswith("/fates/")
+        found: dict[str, Any] = {}
+        for each in query["ids"].split(","):
+            block, _, record = each.rpartition("-")
+            told = self._record(record, with_refusals) if asked == "records" else self._block(block, record)
+            if told is not None:
+                found[record] = told
+        if not with_refusals:
+            return found
+        return {"generation": self._topics.generation, "open": self._open(), "found": found}
 
-    def _record(self, name: str) -> dict[str, Any] | None:
+    def _open(self) -> dict[str, Any]:
+        places = {number: self._owned(number) for number in self._worker.workplaces}
+        return {
+            str(number): {"position": place.position, "behind": self._worker.behind(number)}
+            for number, place in places.items()
+            if place is not None
+        }
+
+    def _record(self, name: str, with_refusals: bool) -> dict[str, Any] | None:
         record = bytes.fromhex(name)
         place = self._owned(partition(record, self._topics.partitions("inbox")))
-        return None if place is None else questions.versions(place.view, record)
+        if place is None or (known := questions.versions(place.view, record)) is None:
+            return None
+        return known | {"refusals": questions.refusals(place.view, record)} if with_refusals else known
 
     def _block(self, named: str, name: str) -> dict[str, Any] | None:
         block = int(named)

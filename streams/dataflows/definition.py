@@ -10,7 +10,7 @@ from typing import NamedTuple
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
-from streams.reconcile.happenings import Happening
+from streams.reconcile.happenings import Happening, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,9 @@ class Rules:
 FactsOf = Callable[[Sequence[Happening], Rules], Iterable[Fact]]
 """`facts(history, rules)`: the happenings of one person in event-time order -> the facts they state (law L7)."""
 
+OutsideOf = Callable[[Report, Rules], str | None]
+"""Why a rule of the table's own leaves a report out, as a code of `connectors/fates.csv`; None: no such rule does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dataflow:
@@ -88,6 +91,7 @@ class Dataflow:
     facts: FactsOf
     by_happening: bool = False  # a happening states the same facts whatever else happened to the person
     net: Net | None = None
+    outside: OutsideOf | None = None  # told to those who ask about a record; no figure depends on it
 
 
 def cell(table: str, period: str, *codes: object) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from schemas.contracts import FAMILIES
 from schemas.periods import period_of
 from streams.dataflows.definition import Dataflow, Dimension, Fact, Measure, Net, Rules, cell
-from streams.reconcile.happenings import Happening
+from streams.reconcile.happenings import Happening, Report
 
 ARRIVED = FAMILIES["residence.registered"].id
 DEPARTED = FAMILIES["residence.deregistered"].id
@@ -27,13 +27,23 @@ def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
             direction, country, other = "DEP", coupon.code("to_country"), coupon.code("to_district")
         else:
             continue
-        if country == rules.convention.country_alpha3 and other == coupon.code("district"):
+        if _is_within(country, other, coupon, rules):
             continue
         month = period_of(coupon.core.day, F01.freq)
         area = rules.lists.area(str(country))
         yield Fact(
             cell(F01.id, month, direction, area, coupon.code("region"), coupon.code("locality")), coupon.record, (1,)
         )
+
+
+def outside(coupon: Report, rules: Rules) -> str | None:
+    """Return why a coupon does not count: the person stayed in the district."""
+    country, other = ("from_country", "from_district") if coupon.family == ARRIVED else ("to_country", "to_district")
+    return "move-in-district" if _is_within(coupon.code(country), coupon.code(other), coupon, rules) else None
+
+
+def _is_within(country: object, district: object, coupon: Report, rules: Rules) -> bool:
+    return country == rules.convention.country_alpha3 and district == coupon.code("district")
 
 
 F01 = Dataflow(
@@ -49,5 +59,6 @@ F01 = Dataflow(
     measures=(Measure("PERSONS", "PS"),),
     facts=facts,
     by_happening=True,
+    outside=outside,
     net=Net("DIRECTION", "NET", plus="ARR", minus="DEP"),
 )

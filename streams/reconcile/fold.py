@@ -148,6 +148,11 @@ class Reconcile:
         return convention.midnight(convention.due_on(table, period) + timedelta(days=1)) * 1000
 
     @property
+    def rules(self) -> Rules:
+        """The convention and the code lists by which it counts."""
+        return self._rules
+
+    @property
     def source(self) -> int:
         """The log partition."""
         return self._source

@@ -12,12 +12,16 @@ from prometheus_client import CollectorRegistry
 
 from connectors.callers import Callers
 from connectors.contract_pages import ContractPages
+from connectors.fate_routes import FateRoutes
+from connectors.fates import Fates
 from connectors.gateway import Edges, Limits, create_app
 from connectors.inbox import MemoryInbox
+from connectors.quotas import Quota, Quotas
 from schemas import conventions
 from schemas.codelists import CodeLists
 from streams.telemetry import DoorTelemetry
 from tests.connectors.events import NOW, admission
+from tests.connectors.folded import Folded
 
 CONVENTION = conventions.load()
 KEYS: Mapping[str, str] = {agency: f"key of {agency}" for agency in CONVENTION.agencies}
@@ -32,14 +36,21 @@ class Door:
 
     def __init__(self, limits: Limits = LIMITS, **edges: Any) -> None:
         self.inbox = MemoryInbox()
+        self.folded = Folded(self.inbox)
         self.metrics = CollectorRegistry()
         self.keys = {sha256(key.encode()).hexdigest(): agency for agency, key in KEYS.items()}
+        callers, quotas = Callers(lambda: self.keys), edges.get("quotas", Quotas(Quota()))
+        fates = Fates(self.folded, CONVENTION, ADMISSION.receipts)
         known: dict[str, Any] = {
             "admission": ADMISSION,
             "inbox": self.inbox,
-            "callers": Callers(lambda: self.keys),
+            "callers": callers,
+            "quotas": quotas,
             "telemetry": DoorTelemetry(self.metrics, "http", KEYS),
-            "pages": [ContractPages(CONVENTION, LISTS, lambda: NOW / 1000).router],
+            "pages": [
+                ContractPages(CONVENTION, LISTS, lambda: NOW / 1000).router,
+                FateRoutes(fates, edges.get("callers", callers), quotas).router,
+            ],
             "limits": limits,
             "now": lambda: NOW / 1000,
         }
@@ -52,6 +63,9 @@ class Door:
     ) -> httpx.Response:
         sent = {"X-API-Key": KEYS[agency], "Content-Type": "application/json"} | headers
         return await self.client.post(f"/v1/events/{family}", content=content, headers=sent)
+
+    async def ask(self, path: str, agency: str = "gpk", **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers={"X-API-Key": KEYS[agency]} | headers)
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.get_sample_value(name, labels) or 0.0

@@ -30,7 +30,7 @@ SYNC = bytes(range(16))
 
 def data(count: int, family: Family = CROSSING, **changes: Any) -> list[dict[str, Any]]:
     made = [event(family.name, header__record_no=f"A-{n}", **changes) for n in range(count)]
-    return [confluent._with_times(family, each) for each in made]
+    return [confluent.with_times(family, each) for each in made]
 
 
 def file(
@@ -80,6 +80,18 @@ async def test_every_family_comes_by_file(family: str) -> None:
     async with opened(Door()) as door:
         response = await door.post(file(data(2, contract), contract.avsc), family, REPORTER.get(family, "mvd"), **AVRO)
     assert response.json()["summary"]["accepted"] == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_an_ill_shaped_datum_is_refused_for_its_reason(family: str) -> None:
+    contract = FAMILIES[family]
+    events = data(3, contract)
+    events[1]["header"]["record_no"] = ""
+    async with opened(Door()) as door:
+        response = await door.post(file(events, contract.avsc), family, REPORTER.get(family, "mvd"), **AVRO)
+    assert [each["answer"] for each in response.json()["verdicts"]] == ["accepted", "refused", "accepted"]
+    found = codes(response.json()["verdicts"][1])
+    assert [field for _, field in found] == ["header.record_no"], found
 
 
 def test_a_datum_out_of_range_is_refused_alone() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from connectors.receipts import SIZE
 from connectors.verdicts import Arrival, answer
 from schemas import core as cores
 from schemas.header import Kind, record_id
@@ -29,7 +30,7 @@ async def test_one_event_is_accepted(door: Door) -> None:
     verdict = response.json()
     assert response.status_code == 202
     assert (verdict["answer"], verdict["record_no"], verdict["revision"]) == ("accepted", "A-17", 1)
-    assert (len(verdict["receipt"]), verdict["errors"], verdict["source"]) == (32, [], None)
+    assert (len(verdict["receipt"]), verdict["errors"], verdict["source"]) == (SIZE, [], None)
     assert [each.header.delivery.hex() for each in door.inbox.entries] == [verdict["delivery"]]
     assert door.count("migex_receipts_total", door="http", agency="gpk", answer="accepted") == 1
 

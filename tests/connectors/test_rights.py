@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from connectors.gateway import PUBLIC
 from schemas.contracts import FAMILIES
 from tests.connectors.doors import CONVENTION, KEYS, Door, opened
-from tests.connectors.events import line
+from tests.connectors.events import event, line
 
 EVENTS = "/v1/events/"
 AGENCIES = list(CONVENTION.agencies)
@@ -42,7 +42,8 @@ async def door() -> AsyncIterator[Door]:
 def private(door: Door) -> list[APIRoute]:
     """Return the routes that ask who asks; each must be a kind that this file tries out."""
     found = [route for route in routes(door) if isinstance(route, Route | APIRoute) and not is_public(route.path)]
-    strange = [route.path for route in found if not (isinstance(route, APIRoute) and route.path.startswith(EVENTS))]
+    own = (EVENTS, "/v1/records", "/v1/receipts")  # the last two: `test_nobody_is_told_of_anothers_records`
+    strange = [route.path for route in found if not (isinstance(route, APIRoute) and route.path.startswith(own))]
     assert strange == [], "say in this test how one agency would try to get at another one's by this route"
     return [route for route in found if isinstance(route, APIRoute)]
 
@@ -75,7 +76,7 @@ async def test_without_a_key_nothing_is_taken_or_told(door: Door) -> None:
 @pytest.mark.parametrize("agency", AGENCIES)
 async def test_an_agency_writes_for_itself_and_what_it_may(door: Door, agency: str) -> None:
     own = CONVENTION.agencies[agency]
-    for route in private(door):
+    for route in (route for route in private(door) if route.path.startswith(EVENTS)):
         family = route.path.removeprefix(EVENTS)
         example = line(family) if family in FAMILIES else line()
         response = await door.post(example, family, agency)
@@ -107,3 +108,23 @@ async def test_agencies_repeat_only_their_own_deliveries(door: Door) -> None:
         names.add((door.inbox.entries[-1].header.delivery, door.inbox.entries[-1].header.record))
     assert len(names) == len(AGENCIES)
     assert len({delivery for delivery, _ in names}) == len(AGENCIES)
+
+
+@pytest.mark.parametrize("agency", AGENCIES)
+async def test_nobody_is_told_of_anothers_records(door: Door, agency: str) -> None:
+    family = CONVENTION.agencies[agency].families[0]
+    receipt = (await door.post(line(family), family, agency)).json().get("receipt")  # None: it is of another country
+    door.folded.cut()
+    for other in AGENCIES:
+        mine = other == agency
+        number = event(family)["header"]["record_no"]
+        for path in (f"/v1/records/{number}?family={family}", *([f"/v1/receipts/{receipt}"] if receipt else [])):
+            assert ((await door.ask(path, other)).status_code == 200) is mine, (path, other)
+        key = {"X-API-Key": KEYS[other]}
+        asked = {"records": [{"record_no": number, "family": family}]}
+        (answer,) = (await door.client.post("/v1/records", json=asked, headers=key)).json()["answers"]
+        assert bool(answer["records"]) is mine
+        (answer,) = (
+            await door.client.post("/v1/receipts", json={"receipts": [receipt or "none"]}, headers=key)
+        ).json()["answers"]
+        assert bool(answer["fate"]) is (mine and receipt is not None)

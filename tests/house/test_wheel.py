@@ -1,4 +1,4 @@
-"""The built distribution holds exactly the four packages, with their data, and collides with nothing."""
+"""The built distribution holds exactly our packages, with their data, and collides with nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         return set(archive.namelist())
 
 
-def test_the_top_level_is_the_four_packages(contents: set[str]) -> None:
+def test_the_top_level_is_our_packages(contents: set[str]) -> None:
     top = {name.split("/")[0] for name in contents}
     assert {name for name in top if not name.endswith(".dist-info")} == set(tree.PACKAGES)
 
@@ -39,7 +39,7 @@ def test_every_file_of_the_packages_is_inside(contents: set[str]) -> None:
     assert {tree.name(path) for path in tree.files() if tree.in_package(path)} - contents == set()
 
 
-def test_no_dependency_owns_one_of_the_four_names() -> None:
+def test_no_dependency_owns_one_of_their_names() -> None:
     owners = packages_distributions()
     assert {package: set(owners.get(package, [])) - {"migex"} for package in tree.PACKAGES} == {
         package: set() for package in tree.PACKAGES

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("schemas", "streams", "connectors", "ops")
+PACKAGES = ("schemas", "streams", "connectors", "ops", "migex")
 GENERATED = ROOT / "schemas" / "events"
 
 
@@ -26,7 +26,7 @@ def files() -> tuple[Path, ...]:
 
 
 def modules() -> list[Path]:
-    """Return the hand-written modules of the four packages."""
+    """Return the hand-written modules of the packages."""
     return [path for path in files() if path.suffix == ".py" and in_package(path) and GENERATED not in path.parents]
 
 
@@ -36,7 +36,7 @@ def python_files() -> list[Path]:
 
 
 def in_package(path: Path) -> bool:
-    """Say whether the file lies in one of the four packages."""
+    """Say whether the file lies in one of the packages."""
     return path.relative_to(ROOT).parts[0] in PACKAGES
 
 

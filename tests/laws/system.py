@@ -103,6 +103,9 @@ class System:
     def _fate(self, record: bytes) -> Any:
         deduplicate, reconcile = self._agents
         known = questions.versions(_state(deduplicate, partition(record, INBOX)).view, record)
+        for version in () if known is None else known["versions"]:
+            for name in ("offset", "tick", "accepted_at"):  # how it came, which is no figure
+                del version[name]
         if known is None or not known["block"]:
             return known
         number = partition(known["block"].to_bytes(4, "big"), LOG)

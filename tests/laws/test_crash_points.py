@@ -23,7 +23,11 @@ from tests.laws.processes import Fate
 from tests.laws.schedules import common_ticks
 from tests.laws.system import Result, System
 
-ELSEWHERE = {"archive-": "tests/broker/test_archive.py", "trim-": "tests/broker/test_archive.py"}
+ELSEWHERE = {
+    "archive-": "tests/broker/test_archive.py",
+    "trim-": "tests/broker/test_archive.py",
+    "outbox-": "tests/connectors/test_outbox.py",
+}
 """How points begin that lie beside side effects which no record comes by, and the test that dies at all of them."""
 
 POINTS = [point for point in CrashPoint if not point.startswith(tuple(ELSEWHERE))]

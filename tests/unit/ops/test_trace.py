@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from connectors.feed_store import FeedStore
+from ops import secrets
 from ops.generations.rules import manifest
 from ops.pids import write_json
 from ops.settings import Settings, with_free_ports
@@ -24,7 +25,21 @@ from streams.topics import partition
 FAMILY, BLOCK = "border.crossing", 19800101
 HOME = partition(record_id("gpk", FAMILY, "A-1"), 8)
 BLOCK_HOME = partition(BLOCK.to_bytes(4, "big"), 8)
-VERSIONS: dict[str, Any] = {"versions": [], "block": BLOCK, "refused_deliveries": 0, "cancelled": False}
+RECORD = record_id("gpk", FAMILY, "A-1").hex()
+VERSION = {
+    "revision": 1,
+    "op": "CREATE",
+    "recorded_at": "2018-03-01T07:15:07+00:00",
+    "digest": "00" * 16,
+    "deliveries": 1,
+    "speaks": True,
+    "wins": True,
+    "door": "http",
+    "accepted_at": 0,
+    "offset": 0,
+    "tick": 0,
+}
+VERSIONS: dict[str, Any] = {"versions": [VERSION], "block": BLOCK, "refusals": [], "cancelled": False, "seq": 1}
 
 Answer = Callable[[str, dict[str, str]], dict[str, Any] | None]
 
@@ -32,14 +47,16 @@ Answer = Callable[[str, dict[str, str]], dict[str, Any] | None]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     made = with_free_ports(tmp_path)
+    secrets.make(made.secrets, ())
     with closing(FeedStore(made.feed_url, 1)) as store:
         store.generations.enrol(1, manifest(made))
     return made
 
 
-def worker(partitions: list[int], told: dict[str, Any] | None = None) -> Answer:
+def worker(partitions: list[int], told: dict[str, Any] | None = None, behind: int = 0) -> Answer:
     """Return what a worker answers that has these partitions open and tells this of the record."""
-    return lambda path, _: {"partitions": partitions} if path == "/partitions" else told
+    opened = {str(number): {"position": 1, "behind": behind} for number in partitions}
+    return lambda _path, _query: {"generation": 1, "open": opened, "found": {RECORD: told} if told else {}}
 
 
 @asynccontextmanager
@@ -54,40 +71,56 @@ async def working(settings: Settings, **workers: list[Answer]) -> AsyncIterator[
         yield
 
 
-async def fate(settings: Settings) -> dict[str, Any] | None:
-    return await anyio.to_thread.run_sync(trace, "gpk", FAMILY, "A-1", settings)
+async def fates(settings: Settings) -> list[dict[str, Any]]:
+    return await anyio.to_thread.run_sync(trace, "gpk", "A-1", settings)
+
+
+OTHERS = [number for number in range(8) if number != HOME]
 
 
 async def test_the_worker_that_has_the_partition_is_asked(settings: Settings) -> None:
-    others = [number for number in range(8) if number != HOME]
-    deduplicate = [worker(others, {"wrong": 1}), worker([HOME], VERSIONS)]
-    reconcile = [worker([BLOCK_HOME], {"standing": "outside", "cells": []})]
-    async with working(settings, deduplicate=deduplicate, reconcile=reconcile):
-        found = await fate(settings)
-    assert found is not None
-    assert found["standing"] == "outside"
-    assert "block" not in found
+    deduplicate = [worker(OTHERS), worker([HOME], VERSIONS)]
+    outside = {"standing": "outside", "cells": [], "seq": 1, "outside": [{"table": "F06", "reason": "table-rule"}]}
+    async with working(settings, deduplicate=deduplicate, reconcile=[worker([BLOCK_HOME], outside)]):
+        (found,) = await fates(settings)
+    assert (found["state"], found["reasons"][0]["code"]) == ("not-counted", "table-rule")
+    assert str(BLOCK) not in str(found)
 
 
 async def test_a_record_that_its_partition_does_not_know_was_never_accepted(settings: Settings) -> None:
-    async with working(settings, deduplicate=[worker([HOME])]):
-        assert await fate(settings) is None
+    async with working(settings, deduplicate=[worker([HOME, *OTHERS])]):
+        assert await fates(settings) == []
+
+
+async def test_a_record_that_may_still_come_is_not_said_to_be_unknown(settings: Settings) -> None:
+    async with working(settings, deduplicate=[worker([HOME, *OTHERS], behind=3)]):
+        with pytest.raises(Unavailable, match=r"record-unsettled: .* 3 messages"):
+            await fates(settings)
 
 
 async def test_a_partition_that_nobody_here_has_is_not_taken_for_a_record_that_is_not_there(settings: Settings) -> None:
-    others = [number for number in range(8) if number != HOME]
-    async with working(settings, deduplicate=[worker(others), worker([])]):
+    async with working(settings, deduplicate=[worker(OTHERS), worker([])]):
         with pytest.raises(Unavailable, match=rf"deduplicate .* partition {HOME} open.*ask on the host"):
-            await fate(settings)
+            await fates(settings)
 
 
 async def test_the_same_holds_for_its_block(settings: Settings) -> None:
     others = [number for number in range(8) if number != BLOCK_HOME]
-    async with working(settings, deduplicate=[worker([HOME], VERSIONS)], reconcile=[worker(others)]):
+    deduplicate = [worker([HOME, *OTHERS], VERSIONS)]
+    async with working(settings, deduplicate=deduplicate, reconcile=[worker(others)]):
         with pytest.raises(Unavailable, match=rf"reconcile .* partition {BLOCK_HOME} open"):
-            await fate(settings)
+            await fates(settings)
+
+
+async def test_a_worker_of_another_generation_is_not_believed(settings: Settings) -> None:
+    def other(_path: str, _query: dict[str, str]) -> dict[str, Any]:
+        return worker([HOME, *OTHERS], VERSIONS)("", {}) | {"generation": 2}  # type: ignore[operator]
+
+    async with working(settings, deduplicate=[other]):
+        with pytest.raises(Unavailable, match="partition-elsewhere"):
+            await fates(settings)
 
 
 async def test_a_worker_that_does_not_answer_is_named(settings: Settings) -> None:
     with pytest.raises(Unavailable, match="worker-away: A deduplicate worker"):
-        await fate(settings)
+        await fates(settings)

@@ -77,9 +77,3 @@ def test_pseudonym_depends_on_the_field() -> None:
 def test_content_digest_outlives_the_link_key() -> None:
     assert keys.content_digest(SECRETS, b"{}") == keys.content_digest(OTHER, b"{}")
     assert keys.content_digest(SECRETS, b"{}") != keys.content_digest(SECRETS, b"{ }")
-
-
-def test_receipt_names_record_revision_and_content() -> None:
-    receipts = {keys.receipt(b"r" * 16, revision, digest) for revision in (1, 2) for digest in (b"a" * 16, b"b" * 16)}
-    assert len(receipts) == 4
-    assert all(len(text) == 32 for text in receipts)

@@ -11,6 +11,7 @@ from schemas import core
 from schemas.header import Kind, Op
 from streams import questions
 from streams.reconcile.fold import Reconcile
+from streams.reconcile.happenings import read_report
 from streams.replay import Replay
 from tests.laws.records import CROSSING, DAY_MS, Crossing, Entry, delivery, inbox_frame, rules
 
@@ -37,7 +38,7 @@ def standing(replay: Replay, entry: Entry) -> dict[str, Any]:
 
 def test_a_record_that_was_never_heard_of() -> None:
     assert versions(world(delivery(ONE)), delivery(Crossing("B"))) is None
-    assert standing(world(delivery(ONE)), delivery(Crossing("B"))) == {"standing": "silent", "cells": []}
+    assert standing(world(delivery(ONE)), delivery(Crossing("B"))) == {"standing": "silent", "cells": [], "seq": 0}
 
 
 def test_versions_come_in_order_with_their_deliveries_and_one_of_them_speaks() -> None:
@@ -80,7 +81,11 @@ def test_a_record_that_was_only_refused() -> None:
         "cancelled": False,
         "refused_deliveries": 1,
         "block": 0,
+        "seq": 0,
     }
+    assert questions.refusals(world(refused).deduplicate[0].state, refused.header.record) == [
+        {"accepted_at": 0, "errors": []}
+    ]
 
 
 def test_a_record_that_counts_names_its_cells_and_how_many_reports_are_beside_it() -> None:
@@ -91,6 +96,8 @@ def test_a_record_that_counts_names_its_cells_and_how_many_reports_are_beside_it
         "cells": ["F06|2018-03|IN|F|UZ|PL|CAR|_Z|BREST"],
         "reports_of_the_person": 2,
         "reports_of_the_happening": 1,
+        "seq": 1,
+        "outside": [],
     }
 
 
@@ -104,6 +111,8 @@ def test_a_record_that_another_one_represents_names_it() -> None:
         "reports_of_the_person": 2,
         "reports_of_the_happening": 2,
         "represented_by": border.header.record.hex(),
+        "represented_by_agency": 1,
+        "seq": 1,
     }
 
 
@@ -116,9 +125,16 @@ def test_a_record_that_no_table_counts_is_outside() -> None:
     assert standing(world(refused), refused)["standing"] == "outside"
 
 
+def test_what_a_table_does_not_count_by_its_definition_alone_is_said_so() -> None:
+    header, raw = delivery(ONE)
+    report = read_report(header.record, (header.agency, header.family, 1, header.recorded_at), raw)
+    assert questions.outside_of(report, rules()) == [{"table": "F06", "reason": "table-rule"}]
+    assert questions.outside_of(report, rules(), {"F06"}) == []
+
+
 def test_a_record_that_a_table_failed_on_is_quarantined() -> None:
     broken = delivery(ONE)._replace(core=b"\xc1")
-    assert standing(world(broken), broken) == {"standing": "quarantined", "cells": []}
+    assert standing(world(broken), broken) == {"standing": "quarantined", "cells": [], "seq": 1}
 
 
 def test_two_persons_in_one_component_are_told_apart() -> None:
