@@ -209,6 +209,8 @@ def test_a_personal_number_belongs_to_the_issuers_register(door: Admission) -> N
         (b"17", "wrong-type"),
         (b'{"header":1,"header":2}', "duplicate-field"),
         (b'{"header":{"revision" : 1, "revision"\n:2}}', "duplicate-field"),
+        (b'{"a":"\\u0022","a":1}', "duplicate-field"),
+        (b'{"a":"\\\\","a":1}', "duplicate-field"),
         (b" " * 70000, "too-large"),
     ],
 )
