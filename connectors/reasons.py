@@ -81,15 +81,32 @@ def reason(
     return Reason(code, field, what_holds, Text.of(remedy or usual_remedy(code), **values), listed)
 
 
-def of_list(code: str, field: str, listed: Listed, codes: tuple[str, ...]) -> Reason:
-    """Return the reason why a code list refused a value; `codes` are those that hold on the day it was asked for."""
+def of_list(family: Family, code: str, path: str, listed: Listed, codes: tuple[str, ...]) -> Reason:
+    """Return the reason why a code list refused a value; `codes` are those that hold on the day it was asked for.
+
+    A short list is told whole; of a long one a code that holds, and where all of them are.
+    """
     few = 0 < len(codes) <= FEW
     if code == "code-not-valid-at-date":
         rule = "A code of the list {list} that held on the local day of the event."
         told = "A code of the list {list} that held on the local day of the event: {words}."
     else:
         rule, told = "A code of the list {list}.", "A code of the list {list}: {words}."
-    return reason(code, field, told if few else rule, "", listed, list=listed.list, words=", ".join(codes))
+    words = {"list": listed.list, "words": ", ".join(codes)}
+    if few or not codes:
+        return reason(code, path, told if few else rule, "", listed, **words)
+    example = _example(family, path)
+    words["code"] = example if example in codes else codes[0]
+    words["address"] = f"/v1/contracts/{family.name}/{family.version}?format=codes"
+    words["address"] += "" if listed.day is None else f"&at={listed.day}"
+    remedy = "Take a code of the list, such as {code}; the gateway shows all of them at {address}"
+    return reason(code, path, rule, remedy, listed, **words)
+
+
+def _example(family: Family, path: str) -> str:
+    """Return the contract's own example of a field, or of an element of a list."""
+    field = next(each for each in family.fields if each.path == path.partition("[")[0])
+    return str(field.example[0] if isinstance(field.example, list) and field.example else field.example)
 
 
 def of_shape(family: Family, code: str, path: str) -> Reason:

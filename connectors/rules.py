@@ -119,4 +119,4 @@ def _off_list(plan: Plan, check: Check, code: str | int, element: str, day: int 
     path = f"{check.place.field.path}{element}"
     listed, codes = plan.validity.edition(check.listed, day)
     known = code in plan.validity.ever[check.listed]
-    return of_list("code-not-valid-at-date" if known else "not-in-codelist", path, listed, codes)
+    return of_list(plan.family, "code-not-valid-at-date" if known else "not-in-codelist", path, listed, codes)
