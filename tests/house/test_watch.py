@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from ops import dashboard
-from ops.processes import PROCESSES
+from ops.processes import AGENTS, PROCESSES
+from ops.settings import Settings
 from streams.telemetry import METRICS
 from tests.house import tree
 
@@ -104,6 +105,13 @@ def test_containers_are_pinned_and_reachable_from_this_machine_only() -> None:
     for name, service in COMPOSE["services"].items():
         assert re.search(r":v?\d+\.\d+\.\d+", service["image"]), name
         assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), name
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_every_process_has_a_container_whose_health_is_asked_for(name: str) -> None:
+    container = COMPOSE["services"][name]
+    assert container["command"] == (["worker", name] if name in AGENTS else [name])
+    assert f"http://127.0.0.1:{Settings().address(name)[1]}/health" in container["healthcheck"]["test"][-1]
 
 
 def test_what_the_containers_mount_exists() -> None:
