@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import httpx
 import orjson
 import stamina
 
+from migex.batches import MOST, Batch, batches
+from migex.line import AGAIN
 from ops.tally import Tally
 from schemas.errors import Broken, MigexError, Misconfigured, Unavailable
-
-BATCH = 500
-"""Events of a request at most."""
-
-BATCH_BYTES = 4 * 1024 * 1024
-"""Bytes of a request at most, unless one event alone is larger; half of what the gateway takes."""
-
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses under which nothing was said to be accepted; the same request is sent again."""
 
 _FINAL = frozenset({401, 403, 404, 405, 415})
 """Statuses that every other batch would get too."""
@@ -35,21 +28,13 @@ class Target(NamedTuple):
     api_key: str
 
 
-class Request(NamedTuple):
-    """One body and the number of deliveries in it."""
-
-    body: bytes
-    content_type: str
-    events: int
-
-
 async def publish_http(
     lines: Iterable[bytes],
     target: Target,
     *,
     client: httpx.AsyncClient | None = None,
     at_once: int = 4,
-    batch: int = BATCH,
+    batch: int = MOST,
     patience_secs: float = 120,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Tally:
@@ -61,13 +46,13 @@ async def publish_http(
     """
     tally = Tally()
     run = secrets.token_hex(8)
-    requests = enumerate(requests_of(lines, batch))
+    requests = enumerate(batches(lines, batch))
 
     async def sender(http: httpx.AsyncClient) -> None:
         for number, request in requests:  # one iterator for all senders
             response = await _ask(http, target, request, f"{run}-{number}", patience_secs)
             _note(tally, request, response)
-            advance(request.events)
+            advance(len(request.lines))
 
     try:
         async with client or httpx.AsyncClient(timeout=60) as http, asyncio.TaskGroup() as group:
@@ -79,32 +64,8 @@ async def publish_http(
     return tally
 
 
-def requests_of(lines: Iterable[bytes], most: int = BATCH) -> Iterator[Request]:
-    """Yield the requests for the lines: NDJSON, and JSON for a line that holds a line break itself."""
-    waiting: list[bytes] = []
-    size = 0
-    for line in lines:
-        event = line.strip()
-        if not event:
-            continue
-        if b"\n" in event:
-            yield Request(event, "application/json", 1)
-            continue
-        if waiting and (len(waiting) >= most or size + len(event) > BATCH_BYTES):
-            yield _ndjson(waiting)
-            waiting, size = [], 0
-        waiting.append(event)
-        size += len(event) + 1
-    if waiting:
-        yield _ndjson(waiting)
-
-
-def _ndjson(events: list[bytes]) -> Request:
-    return Request(b"\n".join(events), "application/x-ndjson", len(events))
-
-
 async def _ask(
-    http: httpx.AsyncClient, target: Target, request: Request, key: str, patience_secs: float
+    http: httpx.AsyncClient, target: Target, request: Batch, key: str, patience_secs: float
 ) -> httpx.Response:
     """Return the gateway's answer; raises Unavailable when there is none in time, Misconfigured when all would fail."""
     headers = {"X-API-Key": target.api_key, "Content-Type": request.content_type, "Idempotency-Key": key}
@@ -116,7 +77,7 @@ async def _ask(
         async for attempt in again:
             with attempt:
                 response = await http.post(url, content=request.body, headers=headers)
-                if response.status_code in _AGAIN:
+                if response.status_code in AGAIN:
                     raise Unavailable("gateway-away", f"The gateway answered {response.status_code}: try again later.")
                 if response.status_code in _FINAL:
                     raise Misconfigured("not-taken", _problem(response))
@@ -129,12 +90,12 @@ async def _ask(
     raise Broken("no-attempt", "No attempt was made.")
 
 
-def _note(tally: Tally, request: Request, response: httpx.Response) -> None:
+def _note(tally: Tally, request: Batch, response: httpx.Response) -> None:
     answer = orjson.loads(response.content)
     # without a list: one event, or a body that was refused as a whole, one delivery either way
     verdicts = answer.get("verdicts", [answer])
-    if len(verdicts) != request.events:
-        raise Broken("verdicts-count", f"{request.events} events were sent and {len(verdicts)} answered.")
+    if len(verdicts) != len(request.lines):
+        raise Broken("verdicts-count", f"{len(request.lines)} events were sent and {len(verdicts)} answered.")
     for verdict in verdicts:
         tally.told(verdict)
 

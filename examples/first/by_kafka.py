@@ -18,7 +18,8 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-KAFKA, REGISTRY = {"bootstrap.servers": "127.0.0.1:9092"}, "http://127.0.0.1:8081"
+KAFKA = {"bootstrap.servers": os.environ.get("BOOTSTRAP", "127.0.0.1:9092")}
+REGISTRY = os.environ.get("REGISTRY", "http://127.0.0.1:8081")
 if "PASSWORD" in os.environ:  # where Kafka asks who speaks; for SASL_SSL name the CA too: ssl.ca.location
     KAFKA |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-512"}
     KAFKA |= {"sasl.username": "agency.gpk", "sasl.password": os.environ["PASSWORD"]}
