@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -17,6 +19,9 @@ from migex.line import Line, refusal
 
 PACK_FROM_BYTES = 1024
 """Bodies from this size on are packed by gzip."""
+
+FATES = 100
+"""Records or receipts of one question."""
 
 _FINAL = frozenset({401, 403, 404, 405, 415})
 """Statuses that every other batch would get too."""
@@ -78,6 +83,19 @@ class Client:
                 for unsent in waiting:
                     unsent.cancel()
 
+    def records(self, numbers: Iterable[str], *, family: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what became of each of the agency's records, by their numbers, in order; `family`: in that one alone.
+
+        Each has `records`, one for every family that has the number, or `error` when there is none. GatewayAway: what
+        counts them does not answer.
+        """
+        asked = ({"record_no": number, "family": family} for number in numbers)
+        yield from self._fates("records", asked)
+
+    def receipts(self, receipts: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield what became of the versions that receipts were given for, in order: each has `fate` or `error`."""
+        yield from self._fates("receipts", receipts)
+
     def contracts(self) -> list[dict[str, Any]]:
         """Return the list of contracts: each family's name, version, title, and who may report it."""
         contracts: list[dict[str, Any]] = self._get("/v1/contracts", {"format": "json"})
@@ -97,6 +115,16 @@ class Client:
         """Return what the catalogue says of a code: what it means and what to do."""
         explained: dict[str, Any] = self._get(f"/v1/errors/{quote(code, safe='')}")
         return explained
+
+    def _fates(self, what: str, names: Iterable[object]) -> Iterator[dict[str, Any]]:
+        names = iter(names)
+        while some := list(islice(names, FATES)):
+            content = json.dumps({what: some}).encode()
+            headers = {"Content-Type": "application/json"}
+            response = self._line.ask("POST", f"/v1/{what}", content=content, headers=headers)
+            if response.status_code != 200:
+                raise refusal(response)
+            yield from response.json()["answers"]
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         response = self._line.ask("GET", path, headers={"Accept": "application/json"}, params=params)

@@ -222,6 +222,23 @@ def test_contracts_are_shown(town: Town) -> None:
         assert told.value.status == 404
 
 
+def test_what_became_of_records_is_asked_for_by_number_and_by_receipt(town: Town) -> None:
+    with town.client() as client:
+        (verdict,) = client.publish(CROSSING, [event(header__record_no="F-1")])
+        assert verdict.receipt is not None
+        town.door.folded.cut()
+        numbers = [f"F-{n}" for n in range(150)]
+        told = list(client.records(numbers, family=CROSSING))
+        assert [each["record_no"] for each in told] == numbers
+        assert [each["record_no"] for each in told if not each["error"]] == ["F-1"]
+        (fate,) = told[1]["records"]
+        (by_receipt,) = client.receipts([verdict.receipt])
+        assert fate["state"] == by_receipt["fate"]["state"] == "counted"
+        with pytest.raises(migex.GatewayRefuses) as wrong:
+            list(client.records(["F-1"], family="nothing"))
+        assert wrong.value.code == "unknown-family"
+
+
 def test_batches_have_bounds_and_lose_nothing() -> None:
     long = b'"' + b"x" * MOST_BYTES + b'"'
     events: list[migex.Event] = [b'"a"', b"", b"  ", long, b'"b"', b'"c"', b'"d\n"', b'"e"']
