@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import httpx
@@ -131,28 +131,39 @@ BY: Mapping[str, Door] = {"HTTP": Door("gateway", by_http), "Kafka": Door("kafka
 
 
 @contextmanager
-def running(settings: Settings, process: str) -> Iterator[None]:
-    """Run one process of the system until the block ends."""
-    log = settings.home / f"{process}.log"
-    with log.open("ab") as out:
-        argv = [sys.executable, "-m", "ops.cli", process]
-        started = subprocess.Popen(argv, env=settings.inherited(), stdout=out, stderr=out)
+def running(settings: Settings) -> Iterator[None]:
+    """Run the doors, begun together, until the block ends."""
+    started: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        host, port = settings.address(process)
-        end = time.monotonic() + 100
-        while not _answers(f"http://{host}:{port}/health"):
-            assert started.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+        for process in (door.process for door in BY.values()):
+            with (settings.home / f"{process}.log").open("ab") as log:
+                argv = [sys.executable, "-m", "ops.cli", process]
+                started[process] = subprocess.Popen(argv, env=settings.inherited(), stdout=log, stderr=log)
+        with httpx.Client() as client:
+            for process, own in started.items():
+                until_healthy(client, settings, process, own)
         yield
     finally:
-        started.terminate()
-        started.wait(60)
+        for own in started.values():
+            own.terminate()
+        for own in started.values():
+            own.wait(60)
 
 
-def _answers(url: str) -> bool:
+def until_healthy(client: httpx.Client, settings: Settings, process: str, own: subprocess.Popen[bytes]) -> None:
+    """Wait until a process answers."""
+    host, port = settings.address(process)
+    end = time.monotonic() + 100
+    while not answers(client, f"http://{host}:{port}/health"):
+        log = (settings.home / f"{process}.log").read_text
+        assert own.poll() is None, log()
+        assert time.monotonic() < end, log()
+        time.sleep(0.2)
+
+
+def answers(client: httpx.Client, url: str) -> bool:
     try:
-        return httpx.get(url).status_code == 200
+        return client.get(url).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -179,23 +190,28 @@ class Told(NamedTuple):
         return str(standing(station.state, station.fold, block, record)["standing"])  # type: ignore[arg-type]
 
 
+def sent_by_all(settings: Settings) -> dict[tuple[str, str, str], list[Verdict]]:
+    """Send everything through every door; return the verdicts by family, door and outcome."""
+    verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
+    for name, door in BY.items():
+        plan = [((f, name, o), each) for f in FAMILIES for o, sent in sendings(f, name).items() for each in sent]
+        answered = door.send(settings, [(cell[0], each) for cell, each in plan])
+        for (cell, _), verdict in zip(plan, answered, strict=True):
+            verdicts.setdefault(cell, []).append(verdict)
+    return verdicts
+
+
 @pytest.fixture(scope="module")
 def told(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """Send everything through all doors, on a Kafka of its own (`broker` is asked for its check of Java and Maven)."""
     home = tmp_path_factory.mktemp("doors")
-    with Broker(home / "kafka") as own, ExitStack() as doors:
+    with Broker(home / "kafka") as own:
         settings = with_free_ports(home / "home")
         settings = settings.model_copy(update={"broker": BrokerSettings(bootstrap=own.bootstrap)})
         secrets.make(settings.secrets, CONVENTION.agencies)
         asyncio.run(topics.apply(access(settings), TOPICS))
-        for door in BY.values():
-            doors.enter_context(running(settings, door.process))
-        verdicts: dict[tuple[str, str, str], list[Verdict]] = {}
-        for name, door in BY.items():
-            plan = [((f, name, o), each) for f in FAMILIES for o, sent in sendings(f, name).items() for each in sent]
-            answers = door.send(settings, [(cell[0], each) for cell, each in plan])
-            for (cell, _), verdict in zip(plan, answers, strict=True):
-                verdicts.setdefault(cell, []).append(verdict)
+        with running(settings):
+            verdicts = sent_by_all(settings)
         yield Told(verdicts, asyncio.run(folded(own.bootstrap)))
 
 
