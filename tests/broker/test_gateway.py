@@ -76,11 +76,12 @@ class Gateway:
             self._process.terminate()
             self._process.wait(60)
 
-    def post(self, body: bytes, key: str) -> httpx.Response:
+    def post(self, body: bytes, key: str | None) -> httpx.Response:
         return httpx.post(f"{self.settings.gateway_url}{PATH}", content=body, headers=self.headers(key), timeout=60)
 
-    def headers(self, key: str) -> dict[str, str]:
-        return {"X-API-Key": self._key, "Content-Type": "application/x-ndjson", "Idempotency-Key": key}
+    def headers(self, key: str | None) -> dict[str, str]:
+        named = {} if key is None else {"Idempotency-Key": key}
+        return {"X-API-Key": self._key, "Content-Type": "application/x-ndjson", **named}
 
     def cut(self, body: bytes, key: str, sent: int) -> None:
         """Send so many bytes of the body, and close the connection without listening."""
@@ -174,6 +175,24 @@ def test_a_batch_is_sent_again_after_a_kill(gateway: Gateway, point: CrashPoint,
     first = receipts(gateway.post(batch(name), name))
     assert receipts(gateway.post(batch(name), name)) == first
     assert since(before, gateway.kept()) == ONCE
+
+
+def test_without_a_key_a_batch_that_is_sent_again_says_nothing_new(gateway: Gateway) -> None:
+    gateway.start((CrashPoint.FRAME_BEFORE_SEND, 3))
+    before = {header.delivery for header in gateway.kept()}
+    body = batch("unnamed")
+    with pytest.raises(httpx.TransportError):
+        gateway.post(body, None)
+    assert gateway.wait() == -signal.SIGKILL
+    gateway.start()
+    first, again = receipts(gateway.post(body, None)), receipts(gateway.post(body, None))
+    assert [(receipt, answer, number) for receipt, _, answer, number in first] == [
+        (receipt, answer, number) for receipt, _, answer, number in again
+    ]
+    came = [h for h in gateway.kept() if h.delivery not in before and h.kind == Kind.EVENT]
+    contents = Counter((h.record, h.revision, h.digest) for h in came)
+    assert len(contents) == EVENTS - 1, "a record has one content, however often it comes"
+    assert set(contents.values()) <= {2, 3}, "what was kept before the kill may be there once more"
 
 
 def test_a_batch_is_sent_again_after_the_connection_was_cut(gateway: Gateway) -> None:

@@ -1,0 +1,183 @@
+"""No identity goes beyond a door (law L8): every real process on a real Kafka, and all that they write is searched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from connectors.outbox.database import Database
+from ops import secrets, system
+from ops.processes import PROCESSES
+from ops.settings import Checkpoints, Outbox, Settings, with_free_ports
+from schemas.conventions import load
+from streams.topics import Topics
+from tests.laws import canaries
+from tests.laws.canaries import Canary, found
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
+
+SAMPLE, IDENTITIES = 150, 1000
+REQUEST = 500
+BY_OUTBOX = "mvd"
+"""Whose outbox it is; each has a poller of its own."""
+
+
+class Town:
+    """A whole system, and what the agencies have of it."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = with_free_ports(home / "ours", checkpoints=Checkpoints(secs=1.0))
+        self.agencys, self.scratch = home / "agencys", home / "scratch"
+        self.agencys.mkdir()
+        convention = load(self.settings.convention)
+        self.agencies = tuple(convention.agencies)
+        self.topics = Topics.of(self.settings.generation, convention)
+        self.told: list[bytes] = []
+
+    def key(self, agency: str) -> str:
+        return secrets.api_key(self.settings.secrets, agency)
+
+    def by_http(self, sent: Sequence[Canary]) -> int:
+        """Send them as NDJSON, and what Avro can say as a file; return how many deliveries that were."""
+        deliveries = 0
+        with httpx.Client(base_url=self.settings.gateway_url, timeout=60) as client:
+            for agency, family in sorted({(each.agency, each.family) for each in sent}):
+                own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+                bodies = [
+                    ("application/x-ndjson", b"\n".join(each.json() for each in own[begin : begin + REQUEST]))
+                    for begin in range(0, len(own), REQUEST)
+                ]
+                for kind, body in (*bodies, ("application/avro", canaries.avro_file(family, own))):
+                    headers = {"X-API-Key": self.key(agency), "Content-Type": kind}
+                    answer = client.post(f"/v1/events/{family}", content=body, headers=headers)
+                    assert answer.status_code == 200, answer.text
+                    self.told.append(repr(answer.headers).encode() + answer.content)
+                    deliveries += len(answer.json()["verdicts"])
+        return deliveries
+
+    async def by_kafka(self, sent: Sequence[Canary]) -> int:
+        """Write each into its agency's topic; return how many deliveries that were."""
+        async with AIOKafkaProducer(bootstrap_servers=self.settings.broker.bootstrap) as producer:
+            for each in sent:
+                await producer.send(self.topics.name(f"agency:{each.agency}:{each.family}"), each.message())
+            await producer.flush()
+        return len(sent)
+
+    def by_outbox(self, sent: Sequence[Canary]) -> int:
+        """Write them into an agency's database, from which the poller's process brings them."""
+        own = [each for each in sent if each.agency == BY_OUTBOX]
+        key = self.settings.secrets / "api-keys" / f"{BY_OUTBOX}.key"
+        url = f"sqlite:///{self.agencys}/{BY_OUTBOX}.db"
+        with closing(Database(url)) as database:
+            canaries.fill_outbox(database, own)
+            outbox = Outbox(database=url, key_file=str(key), idle_secs=0.2)
+            poller = self._started("outbox", self.settings.model_copy(update={"outbox": outbox}))
+            until(lambda: not any(told.startswith(b"None") for told in canaries.told_by_outbox(database)[:-1]))
+            poller.send_signal(signal.SIGTERM)
+            assert poller.wait(30) == 0
+            self.told += canaries.told_by_outbox(database)
+        return len(own)
+
+    def _started(self, name: str, settings: Settings) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "ops.cli", name, "run"]
+        with (settings.home / "logs" / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(argv, env={**os.environ, **settings.environment()}, stdout=log, stderr=log)
+
+    def numbers(self) -> dict[str, bytes]:
+        """Return what each process shows of itself, and what the feed shows."""
+        pages = {name: "http://{}:{}/metrics".format(*self.settings.address(name)) for name in PROCESSES}
+        feed = "http://{}:{}".format(*self.settings.address("feed"))
+        pages |= {path: feed + path for path in ("/v1/books", "/v1/tables/F06", "/v1/tables/F01", "/v1/cuts")}
+        return {name: httpx.get(address).content for name, address in pages.items()}
+
+    def received(self) -> float:
+        """Return how many deliveries the doors say that they have answered."""
+        return sum(
+            sample.value
+            for name in ("gateway", "kafka-door")
+            for family in text_string_to_metric_families(self.numbers()[name].decode())
+            for sample in family.samples
+            if sample.name == "migex_receipts_total"
+        )
+
+    def booked(self) -> int:
+        """Return how many deliveries the books know."""
+        feed = "http://{}:{}".format(*self.settings.address("feed"))
+        return sum(row["counts"].get("deliveries", 0) for row in httpx.get(f"{feed}/v1/books").json()["books"])
+
+    async def kept(self) -> dict[str, bytes]:
+        """Return all that lies in Kafka, unpacked, but for the agencies' own topics."""
+        found: dict[str, bytes] = {}
+        async with AIOKafkaConsumer(bootstrap_servers=self.settings.broker.bootstrap) as consumer:
+            for topic in sorted(await consumer.topics()):
+                places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+                if own_input(topic) or not places:
+                    continue
+                consumer.assign(places)
+                await consumer.seek_to_beginning(*places)
+                parts = []
+                for place, end in (await consumer.end_offsets(places)).items():
+                    while await consumer.position(place) < end:
+                        for message in (await consumer.getmany(place, timeout_ms=1000)).get(place, []):
+                            parts += [message.key or b"", message.value or b"", repr(message.headers).encode()]
+                found[topic] = b"\n".join(parts)
+        return found
+
+
+def own_input(place: str) -> bool:
+    """Whether a topic, or a directory of Kafka's, is what an agency writes itself."""
+    return place.startswith("migex.agency.") and ".verdicts." not in place
+
+
+def until(true: Callable[[], bool], secs: float = 120.0) -> None:
+    end = time.monotonic() + secs
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def town(broker: str, tmp_path: Path) -> Iterator[Town]:
+    """A system with a Kafka of its own (`broker` is asked for its check of Java and Maven)."""
+    made = Town(tmp_path)
+    system.up(made.settings, Console(quiet=True))
+    yield made
+    system.down(made.settings, Console(quiet=True))
+
+
+@pytest.mark.parametrize("count", [SAMPLE, pytest.param(IDENTITIES, marks=pytest.mark.long)])
+def test_no_canary_gets_beyond_a_door(town: Town, count: int) -> None:
+    sent = {door: [*canaries.canaries(count, town.agencies, door)] for door in ("http", "kafka", "outbox")}
+    deliveries = town.by_http(sent["http"]) + town.by_outbox(sent["outbox"])
+    deliveries += asyncio.run(town.by_kafka(sent["kafka"]))
+    until(lambda: town.received() == deliveries == town.booked())
+    shelf = town.settings.checkpoints_directory
+    until(lambda: bool([*shelf.rglob("manifest.json")]))
+    said = {"answers": b"\n".join(town.told), **town.numbers(), **asyncio.run(town.kept())}
+    system.down(town.settings, Console(quiet=True))
+    inputs = []
+    for name, data in canaries.files(town.settings.home):
+        if any(map(own_input, Path(name).parts)):
+            inputs.append(data)
+        else:
+            said[name] = data
+    said |= dict(canaries.contents(town.settings.home, town.scratch))
+    assert {where: leak for where, data in said.items() if (leak := found(data))} == {}
+    looked = " ".join(said)
+    for place in ("migex.inbox.v1", "migex.log.g1", "verdicts", "logs/gateway.log", "logs/outbox.log", "feed.db opened",
+                  "checkpoints/g1/reconcile", "state", "kafka-door", "/v1/books"):  # fmt: skip
+        assert place in looked, f"{place} was not looked at: {looked}"
+    assert found(b"".join(inputs)), "not even the agencies' topics hold one: nothing was tried"
