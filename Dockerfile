@@ -19,7 +19,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /source \
 FROM python:3.11.14-slim-bookworm
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 MIGEX_HOME=/var/lib/migex
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/migex migex \
-    && install --directory --owner 10001 --mode 0700 /etc/migex-kafka
+    && install --directory --owner 10001 --mode 0700 /etc/migex-kafka /srv/migex-files
 COPY --from=build /venv /venv
 USER 10001
 WORKDIR /var/lib/migex

@@ -28,6 +28,9 @@ MUST_HOLD = {
     "verdicts": "The door begins again behind the last committed offsets. A message that was answered before gets the "
     "same answer under the same delivery id: it counts once, and its verdict may stand on the topic twice.",
     "offsets": "Nothing is answered again; what came meanwhile is.",
+    "file": "The file is in the agency's folder, or a door's, or given back: never twice, never nowhere. The next door "
+    "goes on behind the last row that has its verdict. A row that was answered before gets the same receipt under the "
+    "same delivery id: it counts once.",
     "tick": "A tick that some partitions lack is a hole, which every reader passes over; the next tick closes a cut. "
     "A tick that is written again is ignored.",
     "state": "The state holds all of a step or nothing of it: its changes, its outputs and its position. A step that "

@@ -234,6 +234,16 @@ ROWS: Sequence[tuple[str, tuple[Panel, ...]]] = (
             ),
             Panel(
                 "timeseries",
+                "Files that wait, files given back in an hour",
+                "By agency; failed ones could not be read, or not to their end.",
+                "none",
+                (
+                    Query("sum by (agency) (migex_files_waiting)", "{{agency}} waiting"),
+                    Query("sum by (agency, outcome) (increase(migex_files_total[1h]))", "{{agency}} {{outcome}}"),
+                ),
+            ),
+            Panel(
+                "timeseries",
                 "Feed: an answer",
                 "From a question's arrival to its answer.",
                 "s",

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -139,6 +139,21 @@ class Outbox(_Section):
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of its metrics; 0: none.")
 
 
+class Files(_Section):
+    """The file door."""
+
+    directory: str = Field(
+        "", description="Directory of the agencies' folders, on one file system; empty: `<home>/files`."
+    )
+    settle_secs: float = Field(
+        5.0,
+        ge=0,
+        description="Seconds for which a file must not change before it is taken; `.part` names never are.",
+    )
+    look_secs: float = Field(1.0, gt=0, description="Seconds between two looks at the folders.")
+    lang: Literal["en", "ru", "be"] = Field("en", description="Language of rules and remedies: en, ru or be.")
+
+
 class Registry(_Section):
     """The schema registry."""
 
@@ -234,6 +249,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=Kafka, description="How Kafka is told who we are.")
     gateway: Gateway = Field(default_factory=Gateway, description="The HTTP door.")
     outbox: Outbox = Field(default_factory=Outbox, description="An agency's outbox.")
+    files: Files = Field(default_factory=Files, description="The file door.")
     registry: Registry = Field(default_factory=Registry, description="The schema registry.")
     feed: Feed = Field(default_factory=Feed, description="The feed.")
     archive: Archive = Field(default_factory=Archive, description="The archive of the inbox's old end.")
@@ -273,6 +289,11 @@ class Settings(BaseSettings):
         """Directory of the published checkpoints."""
         given = self.checkpoints.directory
         return Path(given).expanduser().absolute() if given else self.home / "checkpoints"
+
+    @property
+    def files_directory(self) -> Path:
+        """Directory of the agencies' folders."""
+        return Path(self.files.directory).expanduser().absolute() if self.files.directory else self.home / "files"
 
     @property
     def archive_directory(self) -> Path:
@@ -392,6 +413,7 @@ def _default(name: str, value: object) -> str:
         "MIGEX_CHECKPOINTS__DIRECTORY": "empty",
         "MIGEX_HOST": "the machine's name and a digest of `MIGEX_HOME`",
         "MIGEX_ARCHIVE__DIRECTORY": "empty",
+        "MIGEX_FILES__DIRECTORY": "empty",
         "MIGEX_TEMPLATE": "`True` on Linux",
         "MIGEX_BROKER__LOCAL": "whether the addresses are the local broker's",
     }

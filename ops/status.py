@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from rich.table import Table
@@ -42,6 +43,7 @@ class Row:
     generation: int | None = None  # of a worker
     partitions: Sequence[int] | None = None  # of its agent's source that are open there; None: it does not say
     partitions_of: int | None = None  # how many there are
+    files: Mapping[str, Mapping[str, Any]] | None = None  # of the file door: how far each agency's files have come
 
 
 def rows(settings: Settings) -> list[Row]:
@@ -63,7 +65,7 @@ def table(found: list[Row]) -> Table:
     shown = Table(
         "name", "state", "pid", "restarts", "address", "applied", "lag", "last error", box=None, pad_edge=False
     )
-    shown.caption, shown.caption_justify = "\n".join(absent(found)) or None, "left"
+    shown.caption, shown.caption_justify = "\n".join([*absent(found), *files(found)]) or None, "left"
     for row in found:
         lag = "" if row.lag_frames is None else f"{row.lag_frames} frames"
         if row.lag_secs is not None:
@@ -95,6 +97,16 @@ def absent(found: Sequence[Row]) -> Iterator[str]:
         if numbers:
             those = ", ".join(map(str, sorted(numbers)))
             yield f"{agent} of generation {generation}: partitions {those} are not open on this host"
+
+
+def files(found: Sequence[Row]) -> Iterator[str]:
+    """Yield a line for each agency whose files wait or are being answered."""
+    for agency, each in ((agency, each) for row in found for agency, each in (row.files or {}).items()):
+        waiting = f"{each['waiting']:,} files wait"
+        if each["family"]:
+            done = f"{each['answered']:,} of {each['rows']:,} rows answered, {each['refused']:,} of them refused"
+            waiting = f"a file of {each['family']}: {done}; {waiting}"
+        yield f"{agency}: {waiting}"
 
 
 def last_error(log: Path) -> str:
@@ -138,6 +150,9 @@ def _process(name: str, settings: Settings) -> Row:
         return Row(name, "starting", pid, restarts, where, error=error)
     applied, frames, secs = _progress(text)
     row = Row(name, "up", pid, restarts, where, applied, frames, secs, error)
+    if name == "file-door":
+        told = get(host, port, "/v1/state/files")
+        return replace(row, files=None if told is None else json.loads(told))
     if agent_of(name) not in AGENTS:
         return row
     told = get(host, port, "/v1/state/partitions")

@@ -26,7 +26,7 @@ from schemas.errors import Misconfigured
 from streams.fold import VERSION
 
 STOP_ORDER: Sequence[tuple[str, ...]] = (
-    ("gateway", "kafka-door"),  # first nobody comes in any more, then what is inside may finish
+    ("gateway", "kafka-door", "file-door"),  # first nobody comes in any more, then what is inside may finish
     ("clock",),
     ("deduplicate", "reconcile", "aggregate"),
     ("feed", "registry"),

@@ -18,6 +18,12 @@ class CrashPoint(StrEnum):
     VERDICTS_BEFORE_SEND = "verdicts-before-send"  # of each agency: the inbox has its entries
     VERDICTS_AFTER_SEND = "verdicts-after-send"  # of each agency: the offsets are not committed
     OFFSETS_AFTER_COMMIT = "offsets-after-commit"  # of the agencies' topics
+    FILE_BEFORE_CLAIM = "file-before-claim"  # the file lies in the agency's folder, room is made for it
+    FILE_AFTER_CLAIM = "file-after-claim"  # it is a door's, nothing of it is read
+    FILE_BEFORE_VERDICTS = "file-before-verdicts"  # of each batch of rows: the inbox has them
+    FILE_AFTER_VERDICTS = "file-after-verdicts"  # their verdicts are the progress, too
+    FILE_BEFORE_FINISH = "file-before-finish"  # all is written that the agency gets, and not yet given back
+    FILE_AFTER_FINISH = "file-after-finish"  # it is given back, the lock is not removed
     TICK_BEFORE_SEND = "tick-before-send"  # of each partition, so that "2" lies between two of them
     TICK_AFTER_SEND = "tick-after-send"  # Kafka has it in all partitions
     STATE_BEFORE_WRITE = "state-before-write"  # the step is folded, nothing of it is written

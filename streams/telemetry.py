@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 AGENTS = frozenset({"deduplicate", "reconcile", "aggregate"})
 ANSWERS = frozenset({"accepted", "refused"})
+OUTCOMES = frozenset({"complete", "failed"})
 FORMATS = frozenset({"text", "csv", "sdmx-csv", "json"})
 OTHER = "other"
 
@@ -53,6 +54,8 @@ METRICS: Mapping[str, Metric] = {
     "migex_agency_outbox_oldest_seconds": Metric("gauge", "Age of the oldest row that is not sent; 0: there is none."),
     "migex_agency_outbox_answers_total": Metric("counter", "Rows answered by the gateway, by answer.", ("answer",)),
     "migex_agency_outbox_failures_total": Metric("counter", "Requests that the gateway did not answer."),
+    "migex_files_waiting": Metric("gauge", "Files in an agency's folders that no door has taken.", ("agency",)),
+    "migex_files_total": Metric("counter", "Files given back, by outcome: complete or failed.", ("agency", "outcome")),
     # agents
     "migex_records_total": Metric("counter", "Records folded, by outcome.", ("agent", "outcome")),
     "migex_fold_seconds": Metric("histogram", "One fold: a batch of messages and its write.", ("agent",), _FOLD),
@@ -165,6 +168,26 @@ class OutboxTelemetry:
     def failed(self) -> None:
         """Count a request without an answer."""
         self._failures.inc()
+
+
+class FileTelemetry:
+    """What the file door says besides, of files."""
+
+    def __init__(self, registry: CollectorRegistry, agencies: Collection[str]) -> None:
+        """`agencies` are the convention's codes."""
+        self._waiting = _gauge(registry, "migex_files_waiting")
+        self._files = _counter(registry, "migex_files_total")
+        for agency in agencies:  # from zero on, or else Prometheus cannot see the first increase
+            for outcome in OUTCOMES:
+                self._files.labels(agency, outcome)
+
+    def waiting(self, agency: str, files: int) -> None:
+        """Set how many files lie in an agency's folders."""
+        self._waiting.labels(agency).set(files)
+
+    def given_back(self, agency: str, outcome: str) -> None:
+        """Count a file with its outcome (`OUTCOMES`)."""
+        self._files.labels(agency, _closed(outcome, OUTCOMES)).inc()
 
 
 class AgentTelemetry:

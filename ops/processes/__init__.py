@@ -13,6 +13,7 @@ PROCESSES: Mapping[str, str] = MappingProxyType(
         "registry": "Answer Confluent clients that ask for schemas.",
         "gateway": "Be the HTTP door.",
         "kafka-door": "Be the Kafka door: read the agencies' topics, answer with verdicts.",
+        "file-door": "Be the file door: take files from the agencies' folders, answer every row.",
         "clock": "Write ticks into the inbox.",
         "deduplicate": "Decide which version of each record speaks.",
         "reconcile": "Decide who is who, and what happened.",

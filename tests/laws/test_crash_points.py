@@ -27,8 +27,9 @@ ELSEWHERE = {
     "archive-": "tests/broker/test_archive.py",
     "trim-": "tests/broker/test_archive.py",
     "outbox-": "tests/connectors/test_outbox.py",
+    "file-": "tests/connectors/test_file_door_crashes.py",
 }
-"""How points begin that lie beside side effects which no record comes by, and the test that dies at all of them."""
+"""How points begin that no record of these runs comes by, and the test that dies at all of them."""
 
 POINTS = [point for point in CrashPoint if not point.startswith(tuple(ELSEWHERE))]
 LATE = (lambda _: False, lambda _: True, lambda partition: bool(partition % 2))

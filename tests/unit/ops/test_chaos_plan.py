@@ -8,8 +8,8 @@ from ops.chaos.plan import AGENTS, REACHED_BY, SHARED, WHILE_STARTING, WRITER, K
 from ops.processes import PROCESSES
 from streams.crash_points import CrashPoint
 
-OF_COMMANDS = {"archive", "trim"}
-"""First words of the crash points that no process comes by, only a command."""
+OF_COMMANDS = {"archive", "trim", "outbox", "file"}
+"""First words of the crash points that no process of a chaos run comes by."""
 
 SEEDS = range(30)
 

@@ -80,7 +80,8 @@ async def test_it_reads_as_a_table(settings: Settings) -> None:
     text = io.StringIO()
     Console(width=160, file=text).print(status.table(rows))
     line = next(line for line in text.getvalue().splitlines() if line.startswith("reconcile"))
-    assert line.split()[:8] == ["reconcile", "up", str(os.getpid()), "2", rows[7].address, "100", "11", "frames"]
+    (address,) = (row.address for row in rows if row.name == "reconcile")
+    assert line.split()[:8] == ["reconcile", "up", str(os.getpid()), "2", address, "100", "11", "frames"]
 
 
 def test_a_kafka_elsewhere_is_not_asked_after(tmp_path: Path) -> None:
@@ -121,3 +122,13 @@ def test_last_error_of_a_log(tmp_path: Path, lines: list[str], said: str) -> Non
 
 def test_no_log_no_error(tmp_path: Path) -> None:
     assert status.last_error(tmp_path / "none.log") == ""
+
+
+def test_the_file_door_says_how_far_each_agencys_files_have_come() -> None:
+    answering = {"waiting": 2, "family": "border.crossing", "rows": 5000, "answered": 1200, "refused": 4}
+    idle = {"waiting": 1, "family": "", "rows": 0, "answered": 0, "refused": 0}
+    row = status.Row("file-door", "up", 1, 0, "", files={"gpk": answering, "mvd": idle})
+    assert list(status.files([row])) == [
+        "gpk: a file of border.crossing: 1,200 of 5,000 rows answered, 4 of them refused; 2 files wait",
+        "mvd: 1 files wait",
+    ]
