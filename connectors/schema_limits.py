@@ -31,6 +31,9 @@ MAX_DOC = 16_384
 MAX_TYPES = 1_000
 """Types of a schema at most, counted again wherever a name stands for them."""
 
+MAX_COMPARISONS = 20_000
+"""Pairs of types at most that are compared when a schema is held against its like: each branch of a union with all."""
+
 MAX_FIXED = 65_536
 MAX_PRECISION = 76
 """Digits of a decimal at most, as many as Arrow and BigQuery know."""
@@ -103,10 +106,11 @@ def _inside(value: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """What counts of a type: how many types it is, names resolved, and the fewest bytes of a value."""
+    """What counts of a type: how many types it is, names resolved, the fewest bytes of a value, pairs compared."""
 
     types: int
     width: int
+    pairs: int = 1
 
 
 @dataclass(slots=True)
@@ -121,6 +125,8 @@ class _Walk:
         found = self._of(kind, namespace)
         if found.types > MAX_TYPES:
             raise invalid(f"with its names resolved it has at most {MAX_TYPES} types.")
+        if found.pairs > MAX_COMPARISONS:
+            raise invalid("unions in the branches of unions are too many to be compared.")
         return found
 
     def _of(self, kind: Any, namespace: str) -> _Type:
@@ -139,9 +145,10 @@ class _Walk:
             items = self.of(kind.get("items"), namespace)
             if items.width == 0:
                 raise invalid("items of an array take at least one byte, or a few bytes would be millions of them.")
-            return _Type(items.types + 1, 1)
+            return _Type(items.types + 1, 1, items.pairs)
         if name == "map":
-            return _Type(self.of(kind.get("values"), namespace).types + 1, 1)
+            values = self.of(kind.get("values"), namespace)
+            return _Type(values.types + 1, 1, values.pairs)
         return self.of(name, namespace)
 
     def _named(self, name: str, namespace: str) -> _Type:
@@ -158,7 +165,9 @@ class _Walk:
     def _union(self, branches: list[Any], namespace: str) -> _Type:
         if len(branches) > MAX_BRANCHES:
             raise invalid(f"a union has at most {MAX_BRANCHES} branches.")
-        return _Type(1 + sum(self.of(each, namespace).types for each in branches), 1)
+        found = [self.of(each, namespace) for each in branches]
+        compared = sum(each != "null" for each in branches) * sum(each.pairs for each in found)
+        return _Type(1 + sum(each.types for each in found), 1, 1 + compared)
 
     def _defined(self, kind: Mapping[str, Any], namespace: str) -> _Type:
         space = kind.get("namespace", namespace)
@@ -180,7 +189,7 @@ class _Walk:
         if kind["type"] == "fixed":
             _check_size(kind.get("size"), MAX_FIXED, "a fixed type's size")
             return _Type(1, kind["size"])
-        types, width = 1, 0
+        types, width, pairs = 1, 0, 1
         fields = kind.get("fields")
         for each in fields if isinstance(fields, list) else ():
             if not isinstance(each, Mapping):
@@ -189,8 +198,8 @@ class _Walk:
             if _values(each.get("default")) > MAX_DEFAULT:
                 raise invalid(f"a default has at most {MAX_DEFAULT} values.")
             found = self.of(each.get("type"), namespace)
-            types, width = types + found.types, width + found.width
-        return _Type(types, width)
+            types, width, pairs = types + found.types, width + found.width, pairs + found.pairs
+        return _Type(types, width, pairs)
 
 
 def _name(named: Mapping[str, Any]) -> str:

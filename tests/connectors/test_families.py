@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
@@ -389,3 +390,29 @@ def test_reports_of_one_subject_meet_and_others_do_not() -> None:
 @each_family
 def test_marks_of_personal_fields_are_those_we_have(family: Family) -> None:
     assert {field.personal for field in family.fields} <= {None, DROP, PSEUDONYM, RECORD}
+
+
+@cache
+def other_door() -> Admission:
+    """Return an admission with another secret behind its link keys and pseudonyms."""
+    lists = CodeLists.load(*CONVENTION.codelist_directories)
+    return Admission(CONVENTION, lists, replace(SECRETS, link_key=bytes(range(64, 96))))
+
+
+@each_family
+def test_persons_are_known_by_secret_keys_and_subjects_by_open_ones(family: Family) -> None:
+    entries = [
+        each.admit(REPORTER[family.name], family.name, event(family.name), DELIVERY, NOW)
+        for each in (door(), other_door())
+    ]
+    one, other = (cores.decode(each.core) for each in entries)
+    keys, others = set(link_keys(one.keys)), set(link_keys(other.keys))
+    if family.subject:
+        assert keys == others
+        assert {key[0] for key in keys} == {SUBJECT}
+    else:
+        assert not keys & others
+        assert SUBJECT not in {key[0] for key in keys}
+    core = [field for field in family.fields if field.core]
+    numbers = [i for i, field in enumerate(core) if field.personal == PSEUDONYM and one.codes[i] is not None]
+    assert all(len(one.codes[i]) == 16 and one.codes[i] != other.codes[i] for i in numbers)

@@ -49,6 +49,12 @@ def doubling(times: int) -> dict[str, Any]:
     return record(*({"name": f"f{i}", "type": kind} for i, kind in enumerate([first, *several])))
 
 
+def unions(name: str, depth: int) -> dict[str, Any]:
+    """Return a record in whose unions are records in whose unions are records: each is compared with all."""
+    inner = [unions(f"{name}{i}", depth - 1) for i in range(15)] if depth else ["string"]
+    return {"type": "record", "name": name, "fields": [value(["null", *inner])]}
+
+
 EMPTY = {"type": "record", "name": "E", "fields": []}
 NOTHING = {"type": "record", "name": "E", "fields": [{"name": "n", "type": "null"}]}
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
@@ -90,6 +96,7 @@ def test_every_contract_is_within_the_limits(contract: Family) -> None:
         (record(value("int", default=10**40)), "64 bits"),
         (record(value(["null"] * 1000)), "branches"),
         (record(value("int"), value("int")), "not Avro"),
+        (unions("R", 2), "unions in the branches"),
         (record(value("strong")), "a type that is named"),
         (record(namespace=7), "namespace"),
         (record(doc="\ud800"), "Unicode"),
