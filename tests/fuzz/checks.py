@@ -75,8 +75,3 @@ def unmarked(said: bytes, verdicts: Sequence[Mapping[str, Any]] = ()) -> None:
         for own in {each["record_no"] for each in verdicts if each["record_no"]}:
             said = said.replace(orjson.dumps(own), b"")
         assert not any(mark in said for mark in MARKS), said
-
-
-def forgotten(entries: Sequence[Entry]) -> None:
-    """Hold entries to having forgotten whom they are about."""
-    assert not any(PERSONAL.encode() in each.core or PERSONAL.encode() in each.body for each in entries)

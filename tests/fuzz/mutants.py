@@ -50,6 +50,8 @@ def mutant(chance: Random, family: str) -> dict[str, Any]:
 
 def _change(chance: Random, family: str, event: dict[str, Any]) -> None:
     found = list(places(event))
+    if not found:
+        return
     path, owner, name = chance.choice(found)
     kind = chance.randrange(12)
     if kind < 5:

@@ -221,7 +221,7 @@ class Registry:
         path = f"{place.format(subject)}?verbose=true"
         reply = await ask(chance.choice(self.apps), "POST", path, [(b"content-type", b"application/json")], [body])
         assert reply.status < 500, reply.body
-        assert isinstance(orjson.loads(reply.body), dict)
+        assert reply.status == 307 or isinstance(orjson.loads(reply.body), dict)  # a slash too many is led elsewhere
         return 1
 
 
