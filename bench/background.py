@@ -10,15 +10,15 @@ until there are no more; its last line is how many records were acknowledged, an
 from __future__ import annotations
 
 import argparse
-import asyncio
 import signal
 import struct
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from threading import Event
 from typing import BinaryIO
 
-from aiokafka import AIOKafkaProducer
+from confluent_kafka import KafkaError, Producer
 
 from bench.load import RECORDS_AN_ORIGINAL, frames
 from ops import settings
@@ -47,26 +47,43 @@ def read_frames(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
         yield where, records, file.read(size)
 
 
-async def _publish(rate: float, secs: float, first: int) -> tuple[int, float]:
+def _publish(rate: float, secs: float, first: int) -> tuple[int, float]:
     of = settings.load()
     topic = Topics.of(of.generation, load(of.convention))["inbox"]
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    producer = AIOKafkaProducer(**access(of).options(), acks="all", enable_idempotence=True, compression_type="lz4")
+    stopped = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    producer = Producer({**access(of).librdkafka(), "acks": "all", "compression.type": "lz4", "linger.ms": 5})
+    acknowledged = Tally()
     with tempfile.TemporaryFile() as file:
         write_frames(file, rate, secs, topic.partitions, first)
         file.seek(0)
-        async with producer:
-            print("BEGIN", flush=True)
-            began, sent = time.monotonic(), 0
-            for where, records, value in read_frames(file):
-                if stopped.is_set():
-                    break
-                await producer.send(topic.name, value, partition=where)
-                sent += records
-                await asyncio.sleep(began + sent / rate - time.monotonic())  # what it is late with is made up for
-            await producer.flush()
-    return sent, time.monotonic() - began
+        print("BEGIN", flush=True)
+        began, sent = time.monotonic(), 0
+        for where, records, value in read_frames(file):
+            producer.produce(topic.name, value, partition=where, on_delivery=acknowledged.of(records))
+            producer.poll(0)
+            sent += records
+            if stopped.wait(max(0.0, began + sent / rate - time.monotonic())):  # what it is late with is made up for
+                break
+        producer.flush()
+    return acknowledged.records, time.monotonic() - began
+
+
+class Tally:
+    """How many records Kafka has acknowledged."""
+
+    def __init__(self) -> None:
+        """None so far."""
+        self.records = 0
+
+    def of(self, records: int) -> Callable[[KafkaError | None, object], None]:
+        """Return what librdkafka calls when a frame of so many records has arrived, or has not."""
+
+        def count(error: KafkaError | None, _: object) -> None:
+            if error is None:
+                self.records += records
+
+        return count
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -76,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--secs", type=float, required=True)
     options.add_argument("--first", type=int, default=0, help="number of the first record; a number is used once")
     chosen = options.parse_args(argv)
-    print(*asyncio.run(_publish(chosen.rate, chosen.secs, chosen.first)))
+    print(*_publish(chosen.rate, chosen.secs, chosen.first))
 
 
 if __name__ == "__main__":

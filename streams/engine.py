@@ -29,12 +29,28 @@ others. By size, because frames that came one by one hold a record or two: eight
 
 SESSION_SECS = 6.0
 
+FETCH_BYTES, FETCH_WAIT_MS = 512 << 10, 100
+"""Kafka answers a fetch with so many bytes, or with what there is after so long. What is read at once is sent on as one
+frame per partition, and a frame costs as much as a dozen records: an eager reader would make the next one fall behind."""
+
+
+class _Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's consumer of aiokafka, with Kafka's own lingering, which Faust has no setting for."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
+        return consumer
+
 
 class _Chunks(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer, with one event per chunk of a partition, and positions from our state."""
 
     worker: Worker
     mundane_level = "debug"
+
+    def _new_consumer_thread(self) -> _Reader:
+        return _Reader(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
         """Yield chunks of messages, each for one step, the partitions in turn."""

@@ -308,7 +308,7 @@ class Worker:
             **self.assignment.kafka.options(),
             acks="all",
             enable_idempotence=True,
-            linger_ms=5,
+            linger_ms=20,
             compression_type="lz4",
             max_batch_size=1 << 20,
             max_request_size=8 << 20,
