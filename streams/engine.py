@@ -31,7 +31,7 @@ SESSION_SECS = 6.0
 
 FETCH_BYTES, FETCH_WAIT_MS = 512 << 10, 100
 """Kafka answers a fetch with so many bytes, or with what there is after so long. What is read at once is sent on as one
-frame per partition, and a frame costs as much as a dozen records: an eager reader would make the next one fall behind."""
+frame a partition, and a frame costs as much as a dozen records: behind an eager reader the next one falls behind."""
 
 
 class _Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
