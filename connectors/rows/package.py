@@ -31,7 +31,7 @@ def opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
         raise bad_table("A workbook has at most {n} parts.", n=MAX_MEMBERS)
     try:
         package = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError, OSError, RuntimeError):
         raise no_workbook() from None
     with package:
         total = 0
@@ -50,7 +50,7 @@ def member(package: zipfile.ZipFile, name: str) -> IO[bytes]:
     """Open one file of the package; raises Refused when it is not there. No more is read than its directory says."""
     try:
         return package.open(name)
-    except (KeyError, RuntimeError, zipfile.BadZipFile, NotImplementedError):
+    except (KeyError, RuntimeError, zipfile.BadZipFile):
         raise no_workbook() from None
 
 
