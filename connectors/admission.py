@@ -7,6 +7,7 @@ All reasons against an event are collected, and none of them holds a value of it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -56,6 +57,12 @@ class Admission:
         self.receipts = Receipts(secrets)
         self._local_day = LocalDays(convention.zone)
         self._plans = {name: plans.make(family, lists, self._pseudonym) for name, family in FAMILIES.items()}
+
+    def unsealed(self) -> Admission:
+        """Return one that judges alike and seals nothing, for those who keep nothing."""
+        other = copy(self)
+        other._sealer = None
+        return other
 
     def renew(self, secrets: Secrets) -> None:
         """Make link keys with these secrets from now on."""

@@ -17,6 +17,7 @@ from ops import cli_generation as generation
 from ops import cli_kafka as kafka
 from ops import cli_keys as keys
 from ops import cli_outbox as outbox
+from ops import cli_preflight as preflight
 from ops import cli_totals as totals
 from ops.processes import AGENTS, PROCESSES
 from schemas.errors import MigexError, Misconfigured, Refused, Unavailable
@@ -51,6 +52,7 @@ for _part in (kafka.broker, kafka.topics, kafka.acl, config, generation.app, out
     app.command(_part)
 app.command(agencies.app)
 app.command(keys.app)
+app.command(preflight.preflight, group=PEOPLE)
 app.command(totals.totals, group=PEOPLE)
 
 

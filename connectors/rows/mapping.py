@@ -101,9 +101,9 @@ def load(path: Path) -> TableMapping:
         return TableMapping(**(yaml.safe_load(content) or {}))
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError, TypeError):
         raise Misconfigured(
-            "bad-mapping", f"{path.name} is no YAML in UTF-8 with names and what they mean: see docs/files.md."
+            "bad-mapping", f"{path.name} is no YAML in UTF-8 with names and what they mean: see docs/rows.md."
         ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise Misconfigured("bad-mapping", f"{path.name}: {where}: {first['msg']}; see docs/files.md.") from None
+        raise Misconfigured("bad-mapping", f"{path.name}: {where}: {first['msg']}; see docs/rows.md.") from None

@@ -17,6 +17,7 @@ from connectors.contract_pages import ContractPages
 from connectors.fate_routes import FateRoutes
 from connectors.fates import Fates
 from connectors.gateway import Edges, create_app
+from connectors.preflight_routes import PreflightRoutes
 from connectors.quotas import Quota, Quotas
 from ops.api_keys import InForce
 from ops.asking import asked
@@ -63,7 +64,11 @@ async def _run(settings: Settings) -> None:
     ):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
         fates = Fates(workers, convention, known.receipts)
-        pages = [ContractPages(convention, lists, time.time).router, FateRoutes(fates, callers, allowed).router]
+        pages = [
+            ContractPages(convention, lists, time.time).router,
+            FateRoutes(fates, callers, allowed).router,
+            PreflightRoutes(known, workers, (callers, allowed), time.time).router,
+        ]
         app = create_app(Edges(known, inbox, callers, telemetry, allowed, pages))
         serving = server(app, settings.gateway)
         spare_the_collector()

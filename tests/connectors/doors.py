@@ -16,6 +16,7 @@ from connectors.fate_routes import FateRoutes
 from connectors.fates import Fates
 from connectors.gateway import Edges, Limits, create_app
 from connectors.inbox import MemoryInbox
+from connectors.preflight_routes import PreflightRoutes
 from connectors.quotas import Quota, Quotas
 from schemas import conventions
 from schemas.codelists import CodeLists
@@ -50,6 +51,7 @@ class Door:
             "pages": [
                 ContractPages(CONVENTION, LISTS, lambda: NOW / 1000).router,
                 FateRoutes(fates, edges.get("callers", callers), quotas).router,
+                PreflightRoutes(ADMISSION, self.folded, (callers, quotas), lambda: NOW / 1000).router,
             ],
             "limits": limits,
             "now": lambda: NOW / 1000,

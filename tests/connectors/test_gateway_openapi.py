@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from connectors.rows import CSV, XLSX
 from tests.connectors.doors import KEYS, Door
 
 DOOR = Door()
@@ -35,7 +36,7 @@ CHECKS = [
 """All but those by which an array with a wrong event must be refused as a whole: ours has a verdict for each."""
 
 
-@schemathesis.serializer("application/x-ndjson", "application/avro")
+@schemathesis.serializer("application/x-ndjson", "application/avro", CSV, XLSX)
 def _as_it_is(_: schemathesis.SerializationContext, value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode(errors="replace")
 
