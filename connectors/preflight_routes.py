@@ -89,7 +89,7 @@ class PreflightRoutes:
         bounds = Bounds(self._most.body_bytes, self._most.event_bytes, self._most.rows)
         preflight = Preflight(self._admission, Asker(agency, family, int(self._now() * 1000)), self._sources)
         findings = preflight.findings(rows(io.BytesIO(body), kind, FAMILIES[family], bounds))
-        first = await anext(findings, [])
+        first: list[Finding] = await anext(findings, [])
         if preflight.broken and not first:  # later it is told at the end of the report
             return _refused(preflight.broken, lang)
         form = preferred(request.headers.get("accept", ""), tuple(FORMS))
