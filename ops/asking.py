@@ -23,7 +23,7 @@ from streams.topics import Topics, partition
 AT_ONCE = 100
 """Records of one question: the names of many more would not fit into an address."""
 
-WORKER_SECS = 10.0
+WORKER_SECS = 5.0
 """Seconds within which a worker answers."""
 
 _KAFKA_SECS = 5.0
