@@ -30,8 +30,8 @@ class Agency:
         self.http = httpx.Client(base_url=system.settings.gateway_url, headers={"X-API-Key": key}, timeout=60)
 
     def report(self, number: str, revision: int = 1, **changes: Any) -> httpx.Response:
-        header = {"record_no": number, "revision": revision, "op": "CREATE" if revision == 1 else "CORRECT"}
-        return self.send(event(**{f"header__{name}": value for name, value in header.items()}, **changes))
+        op = "CREATE" if revision == 1 else "CORRECT"
+        return self.send(event(header__record_no=number, header__revision=revision, header__op=op, **changes))
 
     def send(self, one: dict[str, Any]) -> httpx.Response:
         headers = {"Content-Type": "application/json"}
