@@ -91,7 +91,7 @@ RECORD = _place("record")
 DIGEST = _place("digest")
 DELIVERY = _place("delivery")
 _AFTER_KIND = slice(OP.start, SEQ.start)
-_SPOKEN = struct.Struct(">2xHH4xI12xq")  # the other fields are passed over
+_SPOKEN = struct.Struct(">2xHH4xI4s8xq8x16s")  # the other fields are passed over
 _KINDS = {kind: bytes([kind]) for kind in Kind}
 
 
@@ -108,10 +108,10 @@ def each(data: bytes) -> list[bytes]:
     return [data[i : i + SIZE] for i in range(0, len(data), SIZE)]
 
 
-def spoken(header: bytes) -> tuple[int, int, int, int]:
-    """Return agency, family, seq and recorded_at (ms) of a packed header."""
-    agency, family, seq, recorded_at = _SPOKEN.unpack_from(header)
-    return agency, family, seq, recorded_at
+def spoken(header: bytes) -> tuple[int, int, int, bytes, int, bytes]:
+    """Return agency, family, seq, block, recorded_at (ms) and record of a packed header."""
+    agency, family, seq, block, recorded_at, record = _SPOKEN.unpack_from(header)
+    return agency, family, seq, block, recorded_at, record
 
 
 def statement(header: bytes, kind: Kind, seq: bytes, block: bytes) -> bytes:

@@ -19,6 +19,10 @@ Workers of a generation that was begun with another one do not start: then a gen
 class View(Protocol):
     """Key-value state of one partition; what was put is read back at once."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether reading many keys at once is cheaper than one by one: worth it to read ahead."""
+
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None."""
 

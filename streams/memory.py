@@ -12,6 +12,8 @@ from streams.fold import View
 class Memory:
     """A key-value store in dictionaries, one per first byte of the key, so that a scan sorts only its own kind."""
 
+    remote = False
+
     def __init__(self) -> None:
         self._kinds: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
 
@@ -47,6 +49,7 @@ class Warm:
     def __init__(self, below: View, kind: bytes, most: int = 100_000) -> None:
         """`kind` is the first byte of these keys, or empty: none. With more than `most`, all are forgotten."""
         self._below = below
+        self.remote = below.remote
         self._kind = kind
         self._most = most
         self._known: dict[bytes, bytes | None] = {}
@@ -76,6 +79,7 @@ class Overlay:
 
     def __init__(self, below: View) -> None:
         self._below = below
+        self.remote = below.remote
         self._known: dict[bytes, bytes | None] = {}  # what was read or put: nothing is read twice in a step
         self.writes: dict[bytes, bytes | None] = {}
         """What was put; None: deleted."""

@@ -78,6 +78,8 @@ def locked(directory: Path) -> Unavailable:
 class Rocks:
     """A RocksDB directory as a view for reading; writes come only as whole batches."""
 
+    remote = True
+
     def __init__(self, directory: Path, identity: Identity) -> None:
         """Open or create the directory.
 

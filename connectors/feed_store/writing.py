@@ -98,6 +98,8 @@ class Transaction:
 class _Stored:
     """The state as the table has it; writes belong into the overlay above."""
 
+    remote = True
+
     def __init__(self, connection: Connection, generation: int) -> None:
         self._connection = connection
         self._generation = generation

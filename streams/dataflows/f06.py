@@ -22,7 +22,7 @@ def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
     """Yield one fact per crossing that was let through, under its month."""
     let_through = rules.convention.tables[F06.id].universe["result"]
     for happening in history:
-        crossing = happening.report
+        crossing = happening.reports[0]
         if crossing.family != CROSSING:
             continue
         result, direction, section, mode, purpose, checkpoint = _codes(crossing)

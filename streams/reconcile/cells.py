@@ -38,23 +38,15 @@ class Cells:
         """`closed` is the last tick that closed here: changes are listed under it until the next one closes."""
         self._view = view
         self._closed = closed
-        self._changes: dict[str, Value] = {}
+        self._stated: dict[tuple[str, str, int, tuple[int, ...]], int] = {}  # cell, cause, sign, measures -> how often
         self._changed: list[str] = []
         stored = view.get(_LISTS)
         self._lists = int.from_bytes(stored, "big") if stored else 0
 
     def state(self, fact: Fact, cause: str, sign: int) -> None:
-        """Count a fact in (`sign` 1) or out (-1)."""
-        change = self._changes.get(fact.cell)
-        if change is None:
-            causes = {cause: [1, 0] if sign > 0 else [0, 1]}
-            self._changes[fact.cell] = (sign, [sign * amount for amount in fact.measures], causes)
-            return
-        facts, measures, causes = change
-        for i, amount in enumerate(fact.measures):
-            measures[i] += sign * amount
-        causes.setdefault(cause, [0, 0])[sign < 0] += 1
-        self._changes[fact.cell] = (facts + sign, measures, causes)
+        """Count a fact in (`sign` 1) or out (-1); they are added up by kinds, of which a step has few."""
+        kind = (fact.cell, cause, sign, fact.measures)
+        self._stated[kind] = self._stated.get(kind, 0) + 1
 
     def set_count(self, cell: str, count: int) -> None:
         """Set a cell that is told by absolute value (the books)."""
@@ -66,13 +58,13 @@ class Cells:
 
     def flush(self) -> None:
         """Add the step's changes to the cells and list them as changed."""
-        names = list(self._changes)
+        changes = self._take_stated()
+        names = list(changes)
         keys = [b"v" + name.encode() for name in names]
         for name, key, old in zip(names, keys, self._view.get_many(keys), strict=True):
-            value = self._changes[name]
+            value = changes[name]
             self._view.put(key, _encode(value if old is None else _sum(_decode(old), value)))
         self._changed.extend(names)
-        self._changes.clear()
         if self._changed:
             # one list a step, whose key holds the cut: a scan never walks over the tombstones of earlier cuts
             self._lists += 1
@@ -91,6 +83,17 @@ class Cells:
         self._closed = tick
         return [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
 
+    def _take_stated(self) -> dict[str, Value]:
+        """Return cell -> what was stated and withdrawn since the last time."""
+        changes: dict[str, Value] = {}
+        for (cell, cause, sign, measures), times in self._stated.items():
+            facts = sign * times
+            causes = {cause: [times, 0] if sign > 0 else [0, times]}
+            change: Value = (facts, [facts * amount for amount in measures], causes)
+            changes[cell] = _sum(changes[cell], change) if cell in changes else change
+        self._stated.clear()
+        return changes
+
     def _list_key(self, number: int) -> bytes:
         return b"d" + self._closed.to_bytes(8, "big") + number.to_bytes(8, "big")
 
@@ -108,6 +111,9 @@ def _sum(old: Value, change: Value) -> Value:
 
 def differences(old: Sequence[Fact], new: Sequence[Fact]) -> Iterable[tuple[Fact, int]]:
     """Yield the facts to withdraw (-1) and to state (1), so that `old` becomes `new`; both may hold a fact twice."""
+    if not old:  # mostly
+        yield from [(fact, 1) for fact in new]
+        return
     counts: dict[Fact, int] = {}
     for fact in old:
         counts[fact] = counts.get(fact, 0) - 1

@@ -46,7 +46,7 @@ class Kept(msgspec.Struct):
     def tell(self, facts: Sequence[Fact]) -> bool:
         """Set the facts that it states; return whether they changed."""
         before = self.told
-        self.told = _encode([(cell, measures) for cell, _, measures in facts]) if facts else b""
+        self.told = _encode([(fact.cell, fact.measures) for fact in facts]) if facts else b""
         return self.told != before
 
 

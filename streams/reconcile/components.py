@@ -7,11 +7,10 @@ splits them again. The number of a component is local to its partition and never
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import msgspec
 
 from schemas.core import link_keys
 from schemas.errors import Broken
-from schemas.header import BLOCK, RECORD
 from streams.fold import View
 from streams.reconcile.component import (
     Component,
@@ -27,10 +26,13 @@ from streams.reconcile.people import connected
 _NEXT = b"@n"
 
 
-class Heard(NamedTuple):
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """A statement of the log: what a record says in a block."""
 
     header: bytes  # packed
+    block: bytes
+    record: bytes
+    seq: int
     raw: bytes  # the core
     report: Report | Broken | None  # of an ASSERT, or why it cannot be read; None: a RETRACT
     first: bool  # nothing was heard of the record before: that need not be looked up
@@ -65,12 +67,14 @@ class Components:
         return found
 
     def expect(self, statements: Sequence[Heard]) -> None:
-        """Read at once what the next statements will ask for; one by one costs more."""
-        places = [report_key(each.header[BLOCK], each.header[RECORD]) for each in statements if not each.first]
+        """Read at once what the next statements will ask for, where one by one costs more."""
+        if not self._view.remote:
+            return
+        places = [report_key(each.block, each.record) for each in statements if not each.first]
         asked = [
-            (block := header[BLOCK], _owner_key(block, report.keys[0]))
-            for header, _, report, _ in statements
-            if isinstance(report, Report) and report.keys
+            (each.block, _owner_key(each.block, each.report.keys[0]))
+            for each in statements
+            if isinstance(each.report, Report) and each.report.keys
         ]
         owners = self._view.get_many([*places, *[key for _, key in asked]])[len(places) :]
         known = [component_key(block, owner) for (block, _), owner in zip(asked, owners, strict=True) if owner]
@@ -129,14 +133,16 @@ class Components:
 
     def _joined(self, block: bytes, report: Report) -> Component:
         """Return the one component to which the report's keys lead, after joining them if they are several."""
-        keys = report.keys
-        owners = dict(zip(keys, self._view.get_many([_owner_key(block, key) for key in keys]), strict=True))
-        several = [self.touch(block, number) for number in sorted({owner for owner in owners.values() if owner})]
+        keys = [b"k" + block + key for key in report.keys]
+        owners = self._view.get_many(keys)
+        several = [self.touch(block, number) for number in sorted({owner for owner in owners if owner})]
         home = max(several, key=lambda c: len(c.reports)) if several else self._new(block)
         for other in several:
             if other is not home:
                 self._absorb(home, other)
-        self._own(home, [key for key, owner in owners.items() if owner is None])
+        for key, owner in zip(keys, owners, strict=True):
+            if owner is None:
+                self._view.put(key, home.number)
         return home
 
     def _own(self, component: Component, keys: Iterable[bytes]) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from schemas import frame as wire
 from schemas.errors import Broken
 from schemas.frame import Frame
-from schemas.header import ACCEPTED_AT, BLOCK, LINK_KEY_ID, OP, OWNER, RECORD, SEQ, Kind, Op, spoken
+from schemas.header import ACCEPTED_AT, BLOCK, LINK_KEY_ID, OP, OWNER, RECORD, Kind, Op, spoken
 from schemas.lifting import UNLIFTED, Lift
 from streams import books
 from streams.barrier import Barrier, Close
@@ -37,11 +37,11 @@ CELLS_PER_FRAME = 2000
 
 _BUCKET_BITS = 20
 _SENT = b"@e"
-_FIRST = (1).to_bytes(4, "big")
+_ASSERT = int(Kind.ASSERT)  # a plain int: looking up a member of an enum costs as much as decoding a number
 _read_counts = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 
 
-class _Change(NamedTuple):
+class _Change(msgspec.Struct, frozen=True, gc=False):
     """How a record changed in this step: for the cause of the facts that come and go by it."""
 
     withdrawn: str  # cause of facts withdrawn
@@ -211,28 +211,28 @@ class _Step:
             self._newest = max([self._newest, *[header[ACCEPTED_AT] for header, _ in entries]])
             heard = [self._read(header, raw) for header, raw in entries]
             self._components.expect(heard)
-            for header, raw, report, first in heard:
-                self._hear(header, raw, report, first)
+            for statement in heard:
+                self._hear(statement)
         for cell, count in counts:
             self._cells.set_count(cell, count)
 
     def _read(self, header: bytes, raw: bytes) -> Heard:
         """Read a statement; a core that cannot be read stands in it as the error."""
+        agency, family, seq, block, recorded_at, record = spoken(header)
         report: Report | Broken | None = None
-        if header[0] == Kind.ASSERT:
+        if header[0] == _ASSERT:
             try:
                 if header[LINK_KEY_ID] < self._level:
                     raw = self._stage.lift(header, raw)
-                report = read_report(header[RECORD], spoken(header), raw)
+                report = read_report(record, (agency, family, seq, recorded_at), raw)
             except Broken as error:
                 report = error
-        return Heard(header, raw, report, header[SEQ] == _FIRST and not self._barrier.overlapping)
+        return Heard(header, block, record, seq, raw, report, seq == 1 and not self._barrier.overlapping)
 
-    def _hear(self, header: bytes, raw: bytes, report: Report | Broken | None, first: bool) -> None:
+    def _hear(self, heard: Heard) -> None:
         """Take one statement about a record in a block; one that is not newer than what was heard is a repeat."""
-        block, record = header[BLOCK], header[RECORD]
-        seq = int.from_bytes(header[SEQ], "big")
-        if not first:
+        header, block, record, seq, report = heard.header, heard.block, heard.record, heard.seq, heard.report
+        if not heard.first:
             before, number = self._components.place(block, record)
             if seq <= before:
                 return
@@ -244,7 +244,7 @@ class _Step:
             self._components.settle(block, record, seq, SILENT)
         elif isinstance(report, Broken):
             self._components.settle(block, record, seq, BROKEN)
-            self._quarantine(record, header[OWNER], raw, report)
+            self._quarantine(record, header[OWNER], heard.raw, report)
         else:
             self._changes[record] = _Change("correction", None if seq == 1 else "correction", report.recorded_at)
             self._components.add(block, report)
@@ -263,6 +263,11 @@ class _Step:
         before: list[Fact] = []
         after: list[Fact] = []
         for component in list(self._components.touched.values()):
+            new = _tried(self._stage.grow, component)
+            if new is not None:
+                after += new
+                component.save(self._view)
+                continue
             gone, new, pieces = self._reckon(component)
             before += gone
             after += new
@@ -284,9 +289,6 @@ class _Step:
 
     def _reckon(self, component: Component) -> tuple[list[Fact], list[Fact], list[Component]]:
         """Split a component if need be and renew what the pieces state; return what goes, what comes, and them."""
-        new = _tried(self._stage.grow, component)
-        if new is not None:
-            return [], new, [component]
         pieces = self._components.split(component)
         if not component.whole and not component.several_numbers():
             renewed = _tried(self._stage.renew, component)

@@ -89,7 +89,7 @@ def picking(family: Family, *names: str) -> Callable[[Report], tuple[Code, ...]]
     return lambda report: pick(report.core.codes)
 
 
-class Happening(NamedTuple):
+class Happening(msgspec.Struct, frozen=True):
     """One thing that happened to a person, with all reports of it; the first one represents it."""
 
     reports: tuple[Report, ...]
