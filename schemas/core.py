@@ -20,6 +20,9 @@ PERSONAL_NO, DOCUMENT, NAME = 1, 2, 3
 SUBJECT = 4
 """The kind of the one link key that reports without a person have (`schemas.about`); no secret is in it."""
 
+DECIDED = 5
+"""The kind of the keys by which an operator's decision hangs together with the two records that it is about."""
+
 
 class Core(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """What a record says, without identity (law L8)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-VERSION = 4
+VERSION = 5
 """Version of the folds: raised by one when a change of a fold may change a figure, or changes what it keeps.
 
 Workers of a generation that was begun with another one do not start: then a generation is built.

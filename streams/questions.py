@@ -20,7 +20,7 @@ from streams.deduplicate import DELIVERY_SIZE, Version, read_state, refusals_key
 from streams.fold import View
 from streams.reconcile.component import BROKEN, SILENT, Component, component_key, read_place
 from streams.reconcile.fold import Reconcile
-from streams.reconcile.happenings import Report, happenings
+from streams.reconcile.happenings import DECISION, Report, happenings
 from streams.reconcile.people import persons
 
 _read_reasons = msgspec.msgpack.Decoder(list[tuple[str, str]]).decode
@@ -93,7 +93,9 @@ def standing(view: View, stage: Reconcile, block: int, record: bytes) -> dict[st
         return {"standing": "quarantined" if number == BROKEN else "silent", "cells": [], "seq": seq}
     component = Component(component_key(place, number), view)
     cells = sorted(fact.cell for fact in component.stated if fact.record == record)
-    person = next(person for person in persons(component.read()) if any(report.record == record for report in person))
+    reports = component.read()
+    decisions = [report for report in reports if report.family == DECISION]  # nobody's: they are about persons
+    person = next(person for person in (*persons(reports), decisions) if any(each.record == record for each in person))
     happening = next(h for h in happenings(person, stage.rank) if any(r.record == record for r in h.reports))
     speaker = happening.report
     told = {"cells": cells, "seq": seq}

@@ -44,7 +44,7 @@ class Cells:
         self._lists = int.from_bytes(stored, "big") if stored else 0
 
     def state(self, fact: Fact, cause: str, sign: int) -> None:
-        """Count a fact in (`sign` 1) or out (-1); they are added up by kinds, of which a step has few."""
+        """Count a fact in (`sign` 1) or out (-1); equal ones are added up before they meet the cells."""
         kind = (fact.cell, cause, sign, fact.measures)
         self._stated[kind] = self._stated.get(kind, 0) + 1
 

@@ -11,7 +11,7 @@ from zlib import crc32
 
 import msgspec
 
-from schemas.core import KEY_SIZE, PERSONAL_NO
+from schemas.core import DECIDED, KEY_SIZE, PERSONAL_NO
 from streams.dataflows.definition import Fact
 from streams.fold import View
 from streams.memory import Memory
@@ -24,7 +24,7 @@ BROKEN = b"\xff" * 8
 """In the place of a component's number: a table failed on the record; it waits in quarantine for its next version."""
 
 _NOWHERE = Memory()  # stays empty
-_PERSONAL = bytes([PERSONAL_NO])
+_DECIDED, _PERSONAL = bytes([DECIDED]), bytes([PERSONAL_NO])
 _RECORD_SIZE = 16
 _SEQ_SIZE, _PLACE_SIZE = 4, 12  # a place: the number of the statement, then of the component
 
@@ -149,14 +149,16 @@ class Component:
         """The link keys of its reports, each set of them once."""
         return self._head.linked if self._reports is None else {k.report.core.keys for k in self._reports.values()}
 
-    def several_numbers(self) -> bool:
-        """Whether its reports name more than one personal number, so that it may be more than one person."""
+    def several(self) -> bool:
+        """Whether it may be more than one person: its reports name several personal numbers, or an operator decided."""
         numbers = set()
         for linked in self.linked:  # ascending: personal numbers come first
             if linked[:1] == _PERSONAL:
                 numbers.add(linked[:KEY_SIZE])
                 if linked[KEY_SIZE : KEY_SIZE + 1] == _PERSONAL:
                     return True
+            elif linked[:1] == _DECIDED:
+                return True
         return len(numbers) > 1
 
     @property

@@ -7,12 +7,15 @@ splits them again. The number of a component is local to its partition and never
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from schemas.core import link_keys
 from schemas.errors import Broken
 from streams.fold import View
 from streams.reconcile.component import (
+    BROKEN,
+    SILENT,
     Component,
     Kept,
     component_key,
@@ -20,10 +23,11 @@ from streams.reconcile.component import (
     read_place,
     report_key,
 )
-from streams.reconcile.happenings import Report, natural_key
+from streams.reconcile.happenings import DECISION, Report, decided_key, natural_key, subjects
 from streams.reconcile.people import connected
 
 _NEXT = b"@n"
+_DECIDED = b"@l"
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +50,7 @@ class Components:
         self._view = view
         self.touched: dict[bytes, Component] = {}
         self._places: dict[bytes, tuple[int, bytes]] = {}  # of the reports that came or moved, until they are saved
+        self._decided = view.get(_DECIDED) is not None  # an operator decided on some record here
         stored = view.get(_NEXT)
         self._next = int.from_bytes(stored, "big") if stored else 1
 
@@ -91,8 +96,8 @@ class Components:
 
     def remove(self, component: Component, record: bytes) -> None:
         """Take a report out; its keys stay with those that share them."""
-        # with one number less, persons that were kept apart may become one
-        component.whole = component.whole or component.several_numbers()
+        # with one number or decision less, persons that were kept apart may become one
+        component.whole = component.whole or component.several()
         gone = component.pop(record)
         kept = {key for linked in component.linked for key in link_keys(linked)}
         for key in gone.report.keys:
@@ -108,7 +113,7 @@ class Components:
             return [component]
         component.loose = False
         kept = list(component.reports.values())
-        groups = connected(kept, [each.report.keys for each in kept])
+        groups = connected(kept, [self._ties(each.report) for each in kept])
         groups.sort(key=len, reverse=True)
         pieces = [component]
         for group in groups[1:]:
@@ -127,23 +132,33 @@ class Components:
     def _known(self, block: bytes, report: Report) -> Component | None:
         """Return the component of a person who brings the same keys as before, for which one look-up is enough."""
         keys = report.keys
-        owner = self._view.get(_owner_key(block, keys[0])) if keys else None
+        if not keys or (self._decided and self._view.get(_owner_key(block, decided_key(report.record)))):
+            return None
+        owner = self._view.get(_owner_key(block, keys[0]))
         home = self.touch(block, owner) if owner else None
         return home if home and home.has(report.core.keys) else None
 
     def _joined(self, block: bytes, report: Report) -> Component:
         """Return the one component to which the report's keys lead, after joining them if they are several."""
-        keys = [b"k" + block + key for key in report.keys]
+        keys = [_owner_key(block, key) for key in self._ties(report)]
         owners = self._view.get_many(keys)
-        several = [self.touch(block, number) for number in sorted({owner for owner in owners if owner})]
+        numbers = {owner for owner in owners if owner}
+        if report.family == DECISION:
+            self._decided = True
+            self._view.put(_DECIDED, b"")
+            numbers.update(self.place(block, record)[1] for record in subjects(report))
+            numbers -= {SILENT, BROKEN}
+        several = [self.touch(block, number) for number in sorted(numbers)]
         home = max(several, key=lambda c: len(c.reports)) if several else self._new(block)
         for other in several:
             if other is not home:
                 self._absorb(home, other)
-        for key, owner in zip(keys, owners, strict=True):
-            if owner is None:
-                self._view.put(key, home.number)
+        self._own(home, [key for key, owner in zip(report.keys, owners, strict=False) if owner is None])
         return home
+
+    def _ties(self, report: Report) -> tuple[bytes, ...]:
+        """Return by which keys a report hangs together with others; decisions about it stand under its own record."""
+        return (*report.keys, decided_key(report.record)) if self._decided else report.keys
 
     def _own(self, component: Component, keys: Iterable[bytes]) -> None:
         for key in keys:

@@ -88,12 +88,11 @@ class Reconcile:
     def grow(self, component: Component) -> list[Fact] | None:
         """State what reports state that came each as a happening of its own, and return it: the short way of `renew`.
 
-        None where the long way is needed: something else changed, a table asks what else happened to the person, or a
-        number may have come that tells persons apart.
-        Nearly every record goes this way; what else the person's reports say is not even read.
+        None where the long way is needed: something else changed, a table asks what else happened to the person, or
+        what came may tell persons apart. Nearly every record goes this way; earlier reports are not even read.
         """
         came, read = component.came, reading(frozenset(component.changed.values()))
-        if came is None or read.by_person or component.several_numbers():
+        if came is None or read.by_person or component.several():
             return None
         stated = [self._alone(kept.report, read.by_happening) for kept in came]
         for kept, facts in zip(came, stated, strict=True):
@@ -290,7 +289,7 @@ class _Step:
     def _reckon(self, component: Component) -> tuple[list[Fact], list[Fact], list[Component]]:
         """Split a component if need be and renew what the pieces state; return what goes, what comes, and them."""
         pieces = self._components.split(component)
-        if not component.whole and not component.several_numbers():
+        if not component.whole and not component.several():
             renewed = _tried(self._stage.renew, component)
             if renewed is not None:
                 return *renewed, pieces

@@ -17,13 +17,20 @@ from msgspec.structs import replace
 
 from schemas import contracts
 from schemas.contracts import AGENCY, DAY, Family
-from schemas.core import DOCUMENT, Core, decode, link_keys
+from schemas.core import DECIDED, DOCUMENT, KEY_SIZE, Core, decode, link_keys
+from schemas.errors import Broken
 
 Code = str | int | bytes | None
 """The value of a core field."""
 
 Codes = tuple[Code, ...]
 _encode = msgspec.msgpack.Encoder().encode
+_LINKING = contracts.FAMILIES["link.decision"]
+DECISION = _LINKING.id
+"""The family of an operator's decisions on who is one person: reports about reports, of which no table reads."""
+
+_SUBJECTS = tuple(_LINKING.core_index[name] for name in ("first_record_no", "second_record_no"))
+_DECIDED = bytes((DECIDED,))
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -54,7 +61,26 @@ def read_report(record: bytes, spoken: tuple[int, int, int, int], raw: bytes) ->
     missing = len(_kind(family).places) - len(core.codes)
     if missing > 0:  # written under an older contract: fields are only ever appended
         core = replace(core, codes=core.codes + (None,) * missing)
+    if family == DECISION:
+        core = replace(core, keys=b"".join(sorted({decided_key(each) for each in _subjects(core)})))
     return Report(record, agency, family, recorded_at, seq, core, link_keys(core.keys), raw)
+
+
+def decided_key(record: bytes) -> bytes:
+    """Return the link key by which an operator's decision is about a record."""
+    return _DECIDED + record
+
+
+def subjects(decision: Report) -> tuple[bytes, ...]:
+    """Return the two records that an operator's decision is about."""
+    return _subjects(decision.core)
+
+
+def _subjects(core: Core) -> tuple[bytes, ...]:
+    records = tuple([core.codes[place] for place in _SUBJECTS])
+    if not all(isinstance(record, bytes) and len(decided_key(record)) == KEY_SIZE for record in records):
+        raise Broken("core-unreadable", "A decision names no two records.")
+    return records
 
 
 class _Kind(NamedTuple):

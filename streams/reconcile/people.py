@@ -1,17 +1,23 @@
 """Persons: clusters of the reports of a component, as a pure function of the set of reports.
 
-A component is a set of reports in one block that hang together by link keys. Mostly it is one person. It is more
-than one when it holds different personal numbers: a shared document or name does not make two numbers one person
-(design decision 10). Then keys link from strong to weak, and a key that would join two numbers joins nobody.
+A component is a set of reports in one block that hang together by link keys, or by an operator's decision. Mostly it is
+one person. It is more than one when it holds different personal numbers: a shared document or name does not make two
+numbers one person (design decision 10). Then keys link from strong to weak, and a key that would join two numbers joins
+nobody. An operator's decisions come first: what they join are one person, whatever the numbers; what they tell apart no
+key joins; where they contradict each other, telling apart prevails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from schemas.core import DOCUMENT, NAME, PERSONAL_NO
-from streams.reconcile.happenings import Report
+from streams.reconcile.happenings import DECISION, Report, subjects
+
+Cluster = list[Report]
+Pair = frozenset[bytes]
+"""Two records."""
 
 _T = TypeVar("_T")
 
@@ -41,13 +47,47 @@ def connected(members: Sequence[_T], keys: Sequence[Iterable[Hashable]]) -> list
 
 def persons(reports: Sequence[Report]) -> list[list[Report]]:
     """Return the persons among the reports of one component; the same for every order of the reports."""
-    if len(reports) == 1 or len(_numbers(reports)) <= 1:
+    decisions = [report for report in reports if report.family == DECISION]
+    if not decisions and (len(reports) == 1 or len(_numbers(reports)) <= 1):
         return [list(reports)]
-    clusters = [[report] for report in sorted(reports, key=lambda r: r.record)]
-    clusters = _join(clusters, PERSONAL_NO)
+    linked, apart = decided(decisions)
+    clusters = [[report] for report in sorted(reports, key=lambda r: r.record) if report.family != DECISION]
+    clusters = _joined(clusters, [_ties(cluster, linked) for cluster in clusters], lambda own: _apart(own, apart))
+    clusters = _joined(clusters, [_keys(c, PERSONAL_NO) for c in clusters], lambda own: _apart(own, apart))
+    # numbers that were found to be one person's count as one from here on
+    number_of = {number: min(_numbers(cluster)) for cluster in clusters for number in _numbers(cluster)}
+
+    def clash(own: Iterable[Cluster]) -> bool:
+        together = _flat(own)
+        return len({number_of[number] for number in _numbers(together)}) > 1 or _apart([together], apart)
+
     for kind in (DOCUMENT, NAME):
-        clusters = _join_where_unambiguous(clusters, kind)
+        holders: dict[bytes, list[Cluster]] = {}
+        for cluster in clusters:
+            for key in _keys(cluster, kind):
+                holders.setdefault(key, []).append(cluster)
+        usable = {key for key, own in holders.items() if not clash(own)}
+        clusters = _joined(clusters, [_keys(cluster, kind) & usable for cluster in clusters], clash)
     return clusters
+
+
+def decided(decisions: Iterable[Report]) -> tuple[frozenset[Pair], frozenset[Pair]]:
+    """Return which pairs of records operators joined, and which they told apart: the newest decision on each counts."""
+    newest: dict[Pair, object] = {}
+    for decision in sorted(decisions, key=lambda d: (d.core.at, d.recorded_at, d.record)):
+        newest[frozenset(subjects(decision))] = decision.code("linking")
+    linked = frozenset(pair for pair, linking in newest.items() if linking == "LINK")
+    return linked, frozenset(newest) - linked
+
+
+def _ties(cluster: Cluster, linked: Iterable[Pair]) -> set[Pair]:
+    records = {report.record for report in cluster}
+    return {pair for pair in linked if pair & records}
+
+
+def _apart(clusters: Iterable[Cluster], apart: Iterable[Pair]) -> bool:
+    records = {report.record for report in _flat(clusters)}
+    return any(len(pair) == 2 and pair <= records for pair in apart)
 
 
 def _keys(cluster: Iterable[Report], kind: int) -> set[bytes]:
@@ -58,28 +98,15 @@ def _numbers(reports: Iterable[Report]) -> set[bytes]:
     return _keys(reports, PERSONAL_NO)
 
 
-def _flat(clusters: Iterable[list[Report]]) -> list[Report]:
+def _flat(clusters: Iterable[Cluster]) -> Cluster:
     return [report for cluster in clusters for report in cluster]
 
 
-def _join(clusters: list[list[Report]], kind: int) -> list[list[Report]]:
-    groups = connected(clusters, [_keys(cluster, kind) for cluster in clusters])
-    return [_flat(group) for group in groups]
-
-
-def _join_where_unambiguous(clusters: list[list[Report]], kind: int) -> list[list[Report]]:
-    """Join clusters by keys of this kind, leaving out what would put two personal numbers into one cluster."""
-    numbers_of_key: dict[bytes, set[bytes]] = {}
-    for cluster in clusters:
-        numbers = _numbers(cluster)
-        for key in _keys(cluster, kind):
-            numbers_of_key.setdefault(key, set()).update(numbers)
-    usable = [{k for k in _keys(c, kind) if len(numbers_of_key[k]) <= 1} for c in clusters]
-    joined: list[list[Report]] = []
-    for group in connected(clusters, usable):
-        together = _flat(group)
-        if len(_numbers(together)) <= 1:
-            joined.append(together)
-        else:
-            joined.extend(group)
+def _joined(
+    clusters: Sequence[Cluster], keys: Sequence[Iterable[Hashable]], clash: Callable[[list[Cluster]], bool]
+) -> list[Cluster]:
+    """Join the clusters that share a key, directly or through others, but none of a group in which two clash."""
+    joined: list[Cluster] = []
+    for group in connected(clusters, keys):
+        joined.extend(group if len(group) > 1 and clash(group) else [_flat(group)])
     return joined

@@ -8,14 +8,15 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from schemas import core, frame, header
+from schemas.about import subject_key
 from schemas.codelists import CodeLists
-from schemas.contracts import FAMILIES
+from schemas.contracts import FAMILIES, Family
 from schemas.conventions import load
 from schemas.header import Header, Kind, Op
 from streams.dataflows.definition import Rules
 from streams.topics import partition
 
-CROSSING = FAMILIES["border.crossing"]
+CROSSING, DECISION = FAMILIES["border.crossing"], FAMILIES["link.decision"]
 DAY_MS = 86_400_000
 
 
@@ -51,6 +52,21 @@ class Crossing(NamedTuple):
     document: int | None = None  # another document than the person's usual one
 
 
+class Decision(NamedTuple):
+    """One version of an operator's decision whether two records are of one person."""
+
+    record: str
+    linking: str  # LINK or UNLINK
+    first: Crossing
+    second: Crossing
+    birth: int
+    revision: int = 1
+    op: int = Op.CREATE
+    day: int = 17610
+    recorded_at: int = 17611 * DAY_MS
+    agency: int = 15
+
+
 class Entry(NamedTuple):
     """A delivery as it lies in the inbox."""
 
@@ -60,7 +76,6 @@ class Entry(NamedTuple):
 
 def delivery(crossing: Crossing, nth: int = 0, accepted_at: int = 0) -> Entry:
     """Return the nth delivery of a version."""
-    agency = next(a.code for a in rules().convention.agencies.values() if a.id == crossing.agency)
     at = crossing.day * DAY_MS + crossing.minute * 60_000
     keys = [link_key(core.DOCUMENT, crossing.document or crossing.person), link_key(core.NAME, crossing.person)]
     if crossing.number is not None:
@@ -68,31 +83,45 @@ def delivery(crossing: Crossing, nth: int = 0, accepted_at: int = 0) -> Entry:
     values = {"direction": crossing.direction, "checkpoint": crossing.checkpoint, "section": "PL", "mode": "CAR",
               "purpose": None, "result": "PASSED"}  # fmt: skip
     codes = tuple(values.get(name) for name in CROSSING.core_fields)
-    body = core.encode(core.Core(crossing.day, at, b"".join(sorted(keys)), crossing.birth, 1, ("UZB",), codes))
-    content = digest16(crossing._replace(recorded_at=0, revision=0))
-    record = header.record_id(agency, CROSSING.name, crossing.record)
-    if crossing.op == Op.CANCEL:
-        body = b""
-    return Entry(
-        Header(
-            Kind.EVENT,
-            crossing.op,
-            crossing.agency,
-            CROSSING.id,
-            crossing.revision,
-            0,
-            0 if crossing.op == Op.CANCEL else crossing.birth,
-            CROSSING.schema_id,
-            1,
-            0,
-            crossing.recorded_at,
-            accepted_at,
-            record,
-            content,
-            digest16(crossing, nth)[:8],
-        ),
-        body,
+    said = core.Core(crossing.day, at, b"".join(sorted(keys)), crossing.birth, 1, ("UZB",), codes)
+    return _entry(crossing, CROSSING, said, nth, accepted_at)
+
+
+def decided(decision: Decision, nth: int = 0, accepted_at: int = 0) -> Entry:
+    """Return the nth delivery of a version of a decision."""
+    first, second = (_record(each, CROSSING) for each in (decision.first, decision.second))
+    values = {"linking": decision.linking, "ground": "DOCUMENT", "first_record_no": first, "second_record_no": second}
+    codes = tuple(values.get(name) for name in DECISION.core_fields)
+    key = subject_key(DECISION.name, [first, second])
+    said = core.Core(decision.day, decision.day * DAY_MS, key, decision.birth, 0, (), codes)
+    return _entry(decision, DECISION, said, nth, accepted_at)
+
+
+def _record(version: Crossing | Decision, family: Family) -> bytes:
+    agency = next(a.code for a in rules().convention.agencies.values() if a.id == version.agency)
+    return header.record_id(agency, family.name, version.record)
+
+
+def _entry(version: Crossing | Decision, family: Family, said: core.Core, nth: int, accepted_at: int) -> Entry:
+    cancelled = version.op == Op.CANCEL
+    packed = Header(
+        Kind.EVENT,
+        version.op,
+        version.agency,
+        family.id,
+        version.revision,
+        0,
+        0 if cancelled else version.birth,
+        family.schema_id,
+        1,
+        0,
+        version.recorded_at,
+        accepted_at,
+        _record(version, family),
+        digest16(version._replace(recorded_at=0, revision=0)),
+        digest16(version, nth)[:8],
     )
+    return Entry(packed, b"" if cancelled else core.encode(said))
 
 
 def inbox_frame(entries: Sequence[Entry]) -> bytes:

@@ -14,7 +14,7 @@ from streams.books import ENTRIES
 from streams.books import TABLE as BOOKS
 from streams.reconcile.component import Component
 from streams.reconcile.fold import Reconcile
-from tests.laws.records import Entry
+from tests.laws.records import CROSSING, Entry
 from tests.laws.worlds import Broker, book, figures, worlds
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -87,7 +87,8 @@ def test_at_every_cut_each_current_record_speaks_once(entries: list[Entry], seed
 def test_without_natural_duplicates_each_current_record_counts_once(entries: list[Entry], seed: int) -> None:
     broker = _run(entries, seed)
     counted = sum(cell.facts for key, cell in broker.replay.cells.items() if key.startswith("F06|"))
-    current = [w for w in _winners(entries).values() if w.header.op != Op.CANCEL]
+    crossings = [entry for entry in entries if entry.header.family == CROSSING.id]
+    current = [w for w in _winners(crossings).values() if w.header.op != Op.CANCEL]
     happenings = {w.core for w in current}
     assert counted <= len(current)
     assert counted >= 1 or not happenings

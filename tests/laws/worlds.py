@@ -13,7 +13,7 @@ from schemas.header import Op
 from streams.books import TABLE as BOOKS
 from streams.fold import CellChange, CutClosed
 from streams.replay import Replay
-from tests.laws.records import DAY_MS, Crossing, Entry, delivery, inbox_frame, place, rules
+from tests.laws.records import DAY_MS, Crossing, Decision, Entry, decided, delivery, inbox_frame, place, rules
 
 _BIRTHS = (19800101, 19810202, 19820303)
 _CHECKPOINTS = ("BREST", "BRUZGI")
@@ -60,16 +60,34 @@ def versions(draw: st.DrawFn, record: str, numbers: bool = True) -> list[Crossin
 
 @st.composite
 def worlds(draw: st.DrawFn, most: int = 8, numbers: bool = True) -> list[Entry]:
-    """The deliveries of some records, each version once or more.
+    """The deliveries of some records, each version once or more, and of some decisions which of them are one person.
 
-    Without `numbers`, who has a document in common is one person, so that crossings can be counted without the folds.
+    Without `numbers` (and decisions), who has a document in common is one person, so that crossings can be counted
+    without the folds.
     """
     entries: list[Entry] = []
-    for i in range(draw(st.integers(1, most))):
-        for nth, version in enumerate(draw(versions(f"R{i}", numbers))):
+    crossings = [draw(versions(f"R{i}", numbers)) for i in range(draw(st.integers(1, most)))]
+    for found in crossings:
+        for nth, version in enumerate(found):
             times = draw(st.integers(1, 2))
             entries.extend(delivery(version, nth * 10 + time) for time in range(times))
-    return entries
+    for i in range(draw(st.integers(0, 3)) if numbers else 0):
+        entries.extend(decided(version) for version in draw(decisions(f"D{i}", [found[0] for found in crossings])))
+    return draw(st.permutations(entries)) if numbers else entries
+
+
+@st.composite
+def decisions(draw: st.DrawFn, record: str, crossings: Sequence[Crossing]) -> list[Decision]:
+    """Some versions of one decision: perhaps turned round, perhaps cancelled."""
+    one, other = draw(st.sampled_from(crossings)), draw(st.sampled_from(crossings))
+    linking = draw(st.sampled_from(("LINK", "UNLINK")))
+    found = [Decision(record, linking, one, other, one.birth, day=17610 + draw(st.integers(0, 1)))]
+    if draw(st.booleans()):
+        turned = {"LINK": "UNLINK", "UNLINK": "LINK"}[linking]
+        found.append(found[0]._replace(revision=2, op=Op.CORRECT, linking=turned))
+    if draw(st.integers(0, 3)) == 0:
+        found.append(found[-1]._replace(revision=3, op=Op.CANCEL))
+    return found
 
 
 class Cut(NamedTuple):

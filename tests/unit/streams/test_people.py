@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.core import DOCUMENT, NAME, PERSONAL_NO, Core
-from streams.reconcile.happenings import Report
+from schemas.contracts import FAMILIES
+from schemas.core import DOCUMENT, NAME, PERSONAL_NO, Core, encode
+from streams.reconcile.happenings import Report, read_report
 from streams.reconcile.people import connected, persons
 from tests.laws.records import CROSSING, digest16, link_key
 
@@ -112,3 +114,66 @@ def test_a_chain_through_somebody_without_number_does_not_join_two_numbers() -> 
 def test_connected_keeps_the_order_and_joins_through_others() -> None:
     assert connected("abcde", [{1}, {2}, {1, 3}, {4}, {3}]) == [["a", "c", "e"], ["b"], ["d"]]
     assert connected("ab", [set[int](), set[int]()]) == [["a"], ["b"]]
+
+
+def decision(number: int, linking: str, one: int, other: int, at: int = 0) -> Report:
+    contract = FAMILIES["link.decision"]
+    named = {"linking": linking, "first_record_no": digest16(one), "second_record_no": digest16(other)}
+    codes = tuple(named.get(name) for name in contract.core_fields)
+    raw = encode(Core(17600, at, b"", 19800101, 0, (), codes))
+    return read_report(digest16(number), (1, contract.id, 1, 0), raw)
+
+
+def decided(told: Sequence[Told], *decisions: Report) -> list[list[int]]:
+    given_ = reports(*told)
+    places = {each.record: n for n, each in enumerate(given_)}
+    found = persons([*given_, *decisions])
+    assert clusters(persons([*decisions, *reversed(given_)])) == clusters(found)
+    return sorted(sorted(places[each.record] for each in person) for person in found)
+
+
+@pytest.mark.parametrize(
+    ("told", "decisions", "expected"),
+    [
+        ([(1, 1, 1), (2, 2, 2)], [("LINK", 0, 1)], [[0, 1]]),
+        ([(1, 1, 1), (2, 2, 2), (2, 3, 3)], [("LINK", 0, 1)], [[0, 1, 2]]),
+        ([(1, 1, 1), (1, 1, 1)], [("UNLINK", 0, 1)], [[0], [1]]),
+        ([(None, 5, 1), (None, 5, 2), (None, 6, 1)], [("UNLINK", 0, 1)], [[0, 2], [1]]),
+        ([(1, 1, 1), (2, 2, 2), (3, 3, 3)], [("LINK", 0, 1), ("LINK", 1, 2), ("UNLINK", 0, 2)], [[0], [1], [2]]),
+        ([(1, 1, 1), (2, 2, 2)], [("LINK", 0, 7)], [[0], [1]]),
+    ],
+    ids=[
+        "two numbers are one person if an operator says so",
+        "and then whoever has one of the numbers is that person",
+        "one number is two persons if an operator says so",
+        "then no key joins them, yet other keys go on",
+        "decisions that contradict each other join nobody",
+        "a record that is not here is nobody",
+    ],
+)
+def test_an_operator_decides(
+    told: list[Told], decisions: list[tuple[str, int, int]], expected: list[list[int]]
+) -> None:
+    assert decided(told, *[decision(100 + n, *each) for n, each in enumerate(decisions)]) == expected
+
+
+def test_of_two_decisions_on_one_pair_the_newer_one_counts() -> None:
+    told: list[Told] = [(1, 1, 1), (2, 2, 2)]
+    older, newer = decision(100, "LINK", 0, 1, at=1), decision(99, "UNLINK", 1, 0, at=2)
+    assert decided(told, older, newer) == [[0], [1]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.none() | st.integers(0, 2), st.none() | st.integers(0, 2), st.integers(0, 2)), max_size=6),
+    st.lists(st.tuples(st.sampled_from(["LINK", "UNLINK"]), st.integers(0, 5), st.integers(0, 5)), max_size=4),
+)
+def test_whom_an_operator_told_apart_are_never_one_person(
+    told: list[Told], decisions: list[tuple[str, int, int]]
+) -> None:
+    made = [decision(100 + n, *each) for n, each in enumerate(decisions)]
+    newest = {frozenset(each[1:]): each[0] for each in decisions}
+    for person in decided(told, *made):
+        assert not any(
+            linking == "UNLINK" and len(pair) == 2 and pair <= set(person) for pair, linking in newest.items()
+        )

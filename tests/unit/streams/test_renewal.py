@@ -24,11 +24,17 @@ from tests.laws.records import DAY_MS, digest16, link_key, rules
 
 BLOCK = 19800101
 CROSSING, PERMIT, ARRIVAL = "border.crossing", "permit.decision", "residence.registered"
+LINKING = "link.decision"
 PLAIN = {"permit_type": "TEMP_RES", "first_issue": 1, "region": "BY-BR"}
 CODES: dict[str, tuple[dict[str, Any], ...]] = {
     CROSSING: ({"direction": "IN", "checkpoint": "BREST", "section": "PL", "mode": "ROAD", "result": "PASSED"},),
     PERMIT: tuple(
         {**PLAIN, "action": action, "permit_no": bytes([no]) * 16} for action in ("ISSUED", "EXTENDED") for no in (1, 2)
+    ),
+    LINKING: tuple(
+        {"linking": linking, "ground": "OTHER", "first_record_no": digest16(one), "second_record_no": digest16(other)}
+        for linking in ("LINK", "UNLINK")
+        for one, other in ((0, 1), (2, 1))
     ),
     ARRIVAL: ({"from_country": "UZB", "region": "BY-BR", "district": "1401", "locality": "U"},),
 }
@@ -49,7 +55,7 @@ one = st.none() | st.integers(0, 1)
 statements = st.builds(
     Statement,
     st.integers(0, 6),
-    st.none() | st.sampled_from((CROSSING, PERMIT, PERMIT, ARRIVAL)),
+    st.none() | st.sampled_from((CROSSING, PERMIT, PERMIT, ARRIVAL, LINKING)),
     st.integers(0, 3),
     st.integers(0, 1),
     st.sampled_from((0, 8, 16, 27)),
@@ -142,3 +148,25 @@ def test_when_a_second_number_goes_those_whom_it_kept_apart_are_one_person_again
         assert cells(at) == sums(kept(at))
         persons.append(sum(figures[2] for key, figures in cells(at).items() if key.startswith("F11|")))
     assert persons == [1, 1, 2, 1]
+
+
+def test_an_operators_decision_joins_two_persons_and_tells_one_apart_until_it_is_withdrawn() -> None:
+    permits = [Statement(n, PERMIT, n, 0, 0, (n, n, n)) for n in (0, 1)]
+    link, unlink = Statement(5, LINKING, 0, 0, 0, (None, None, 0)), Statement(5, LINKING, 2, 0, 0, (None, None, 0))
+    gone = Statement(5, None, 0, 0, 0, (None, None, 0))
+    same = [Statement(n, PERMIT, n, 0, 0, (7, 7, 7)) for n in (0, 1)]
+    assert persons_after(*permits) == 2
+    assert persons_after(*permits, link) == persons_after(link, *permits) == 1, "whichever comes first"
+    assert persons_after(*permits, link, gone) == 2
+    assert persons_after(*same) == 1
+    assert persons_after(*same, unlink) == persons_after(unlink, *same) == 2
+    assert persons_after(*same, unlink, gone) == 1
+
+
+def persons_after(*steps: Statement) -> int:
+    """Return how many persons F11 counts after these steps."""
+    at = Station(Reconcile(0, 1, rules()), 0)
+    for offset, statement in enumerate(steps):
+        at.step([log_frame(offset, [told(statement, offset + 1)])])
+        assert cells(at) == sums(kept(at))
+    return sum(figures[2] for key, figures in cells(at).items() if key.startswith("F11|"))
