@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.contracts import FAMILIES
 
-DOORS = ("HTTP", "Kafka")
+DOORS = ("HTTP", "Kafka", "File")
 OUTCOMES = ("accepted", "refused", "duplicate", "corrected", "cancelled")
 TEST = "tests/broker/test_families_by_door.py::test_a_report"
 

@@ -188,8 +188,8 @@ def config_docs() -> None:
 
 
 @app.command(group=PEOPLE)
-def publish(*files: Path, family: str, agency: str, via: Literal["http", "kafka"] = "http") -> int | None:
-    """Publish events from files (JSON arrays or NDJSON) in an agency's name.
+def publish(*files: Path, family: str, agency: str, via: Literal["http", "kafka", "file"] = "http") -> int | None:
+    """Publish events from files (JSON arrays or NDJSON; by file: also CSV, XLSX, Avro) in an agency's name.
 
     Args:
         files: Files of events.

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ops import secrets
 from ops.access import access
+from ops.publish_files import Desk, chunks, publish_file
 from ops.publish_http import Target, publish_http
 from ops.publish_kafka import Road, publish_kafka
 from ops.settings import Settings
@@ -29,11 +30,13 @@ from streams.topics import Topics
 
 __all__ = ["Tally", "main", "publish", "publish_http", "publish_kafka"]
 
-Door = Literal["http", "kafka"]
+Door = Literal["http", "kafka", "file"]
 
 
 def main(files: Sequence[Path], family: str, agency: str, via: Door, settings: Settings) -> int:
     """Publish the events of the files, show how it goes, print the tally; returns 1 if anything was refused."""
+    if via == "file":
+        return _dropped(files, family, agency, settings)
     stamina.instrumentation.set_on_retry_hooks([])  # log lines would tear the progress bar; what fails for good is told
     total = sum(1 for _ in events(files))
     console = Console()
@@ -63,10 +66,13 @@ async def publish(
     """
     convention = load(settings.convention)
     _check(convention, family, agency)
+    desk = Desk(settings.files_directory / agency, family, settings.files.settle_secs)
     if via == "http":
         target = Target(settings.gateway_url, family, secrets.api_key(settings.secrets, agency))
         http = httpx.AsyncClient(timeout=60, verify=_trusting(settings))
         return await publish_http(lines, target, client=http, advance=advance)
+    if via == "file":
+        return await publish_file((b"%b\n" % line.rstrip() for line in lines), "events.jsonl", desk, advance=advance)
     topics = Topics.of(settings.generation, convention)
     ids = {contract.schema_id: number for number, contract in (await wire_ids(settings, convention)).items()}
     road = Road(
@@ -76,6 +82,19 @@ async def publish(
         family=replace(FAMILIES[family], schema_id=ids[FAMILIES[family].schema_id]),
     )
     return await publish_kafka(lines, road, advance=advance)
+
+
+def _dropped(files: Sequence[Path], family: str, agency: str, settings: Settings) -> int:
+    """Drop the files as they are, whatever they hold; print the tally and where the verdicts lie."""
+    _check(load(settings.convention), family, agency)
+    desk = Desk(settings.files_directory / agency, family, settings.files.settle_secs)
+    tally, console = Tally(), Console()
+    for path in files:
+        with console.status(f"{agency} {family} {path.name}"):
+            tally += asyncio.run(publish_file(chunks(path), path.name, desk))
+    for line in tally.lines():
+        console.print(line, highlight=False, soft_wrap=True)
+    return 1 if tally.refused else 0
 
 
 def _trusting(settings: Settings) -> ssl.SSLContext | bool:

@@ -151,6 +151,7 @@ class Files(_Section):
         description="Seconds for which a file must not change before it is taken; `.part` names never are.",
     )
     look_secs: float = Field(1.0, gt=0, description="Seconds between two looks at the folders.")
+    megabytes: int = Field(1024, ge=1, description="Size of a file at most; JSON arrays and Avro: 64 in any case.")
     lang: Literal["en", "ru", "be"] = Field("en", description="Language of rules and remedies: en, ru or be.")
 
 

@@ -24,11 +24,12 @@ import structlog
 from connectors.admission import Admission
 from connectors.file_door.claim import Claim, adopt, take
 from connectors.file_door.folders import DONE, FAILED, dropped, prepare
-from connectors.file_door.rows import Row, rows_of
+from connectors.file_door.reading import mapping_of, rows_of
 from connectors.file_door.settling import Settling
 from connectors.file_door.verdict_log import WHOLE_FILE, VerdictLog
 from connectors.inbox import Inbox
 from connectors.reasons import WHOLE, reason
+from connectors.rows import Row, TableMapping
 from connectors.texts import ENGLISH
 from connectors.verdicts import Answer, Arrival, answer, delivery_id, observe
 from schemas.errors import Refused, Unavailable
@@ -55,6 +56,7 @@ class Terms:
     families: Mapping[str, Sequence[str]]  # agency -> what it may report
     settle_secs: float = 5.0  # how long a file must not change before it is taken
     look_secs: float = 1.0  # between two looks at the folders
+    max_bytes: int = 1024 * 1024 * 1024  # of one file
     lang: str = ENGLISH  # of rules and remedies
 
 
@@ -173,18 +175,33 @@ class FileDoor:
         digest = claim.number.encode()
         try:
             self._edges.admission.entitled(claim.agency, claim.family)
-            digest, rows = await asyncio.to_thread(_read, claim)
+            mapping = mapping_of(self._terms.root, claim.agency, claim.family)
+            digest, rows = await asyncio.to_thread(self._read, claim, mapping)
             progress.family, progress.rows, progress.answered = claim.family, rows, log.accepted + log.refused
-            left = (row for row in rows_of(claim.file(), claim.name) if row.number > log.last)
+            left = (row for row in self._rows(claim, mapping) if row.number > log.last)
             while batch := list(islice(left, ROWS)):
                 if stopped.is_set():
                     return False
                 await self._keep(claim, log, await self._admit(claim, digest, batch))
                 progress.answered, progress.refused = log.accepted + log.refused, log.refused
         except Refused as refusal:
-            whole = self._one(claim, digest, Row(WHOLE_FILE, refusal))
+            whole = self._one(claim, digest, Row(WHOLE_FILE, b"", refusal))
             await self._keep(claim, log, [(WHOLE_FILE, whole)])
         return True
+
+    def _rows(self, claim: Claim, mapping: TableMapping) -> Iterator[Row]:
+        return rows_of(claim.file(), claim.name, claim.family, mapping, self._terms.max_bytes)
+
+    def _read(self, claim: Claim, mapping: TableMapping) -> _Read:
+        """Read a file to its end; raises Refused when it is none."""
+        digest = hashlib.file_digest(claim.file(), "sha256").digest()
+        try:
+            return _Read(digest, sum(1 for _ in self._rows(claim, mapping)))
+        except (Refused, OSError):
+            raise
+        except Exception as defect:  # ours: the file is put aside, or every door after us would fail on it, too
+            _log.error("A file met a defect of the door", number=claim.number, error=type(defect).__name__)
+            raise Refused((reason("door-defect", WHOLE, "The door failed on this event by its own fault."),)) from None
 
     async def _admit(self, claim: Claim, digest: bytes, rows: Sequence[Row]) -> list[tuple[int, Answer]]:
         """Return the answers; raises Refused when what was read is no longer the file whose digest we know."""
@@ -228,13 +245,3 @@ class FileDoor:
 def state(door: FileDoor) -> dict[str, Any]:
     """Return the progress of every agency that has files, as `migex status` shows it."""
     return {agency: asdict(each) for agency, each in door.progress.items() if each.waiting or each.family}
-
-
-def _read(claim: Claim) -> _Read:
-    """Read a file to its end; raises Refused when it is none."""
-    digest = hashlib.file_digest(claim.file(), "sha256").digest()
-    return _Read(digest, _count(rows_of(claim.file(), claim.name)))
-
-
-def _count(rows: Iterator[Row]) -> int:
-    return sum(1 for _ in rows)

@@ -1,6 +1,7 @@
 """Folders: where an agency drops its files and finds the answers; a file's way there says whose it is, nothing in it.
 
     DIR/AGENCY/in/FAMILY/NAME          dropped by the agency
+    DIR/AGENCY/mappings/FAMILY.yaml    how the agency's tables are to be read (connectors.rows.mapping)
     DIR/AGENCY/work/FAMILY/…           taken by a door, nobody else's business
     DIR/AGENCY/done/FAMILY/NAME/       answered row by row: the file, verdicts.csv, verdicts.jsonl, summary.json
     DIR/AGENCY/failed/FAMILY/NAME/     nothing, or not all of it, could be read; the same files say why
@@ -17,13 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-IN, WORK, DONE, FAILED = "in", "work", "done", "failed"
+from schemas.contracts import FAMILIES
+
+IN, WORK, DONE, FAILED, MAPPINGS = "in", "work", "done", "failed", "mappings"
 
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload", "~")
 """Ends of names that programs give to what they still write; also names that begin with a dot. Never taken."""
 
 MISPLACED = "unknown"
-"""The family of a file that lies in `in` itself; there is none of this name, so it is refused."""
+"""The family of a file in a folder that is named after none, or in `in` itself: it is refused."""
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -38,8 +41,9 @@ class Dropped(NamedTuple):
 
     @property
     def family(self) -> str:
-        """The event family that its folder is named after, whether there is one or not."""
-        return self.folders[2] if len(self.folders) > 2 else MISPLACED
+        """The event family that its folder is named after; `MISPLACED` where there is none of this name."""
+        named = self.folders[-1]
+        return named if named in FAMILIES else MISPLACED
 
 
 def prepare(root: Path, families: Mapping[str, Iterable[str]]) -> None:
@@ -48,7 +52,7 @@ def prepare(root: Path, families: Mapping[str, Iterable[str]]) -> None:
         for family in of_agency:
             (root / agency / IN / family).mkdir(parents=True, exist_ok=True)
         (root / agency / WORK).mkdir(mode=0o700, exist_ok=True)
-        for place in (DONE, FAILED):
+        for place in (DONE, FAILED, MAPPINGS):
             (root / agency / place).mkdir(exist_ok=True)
 
 

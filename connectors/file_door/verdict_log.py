@@ -103,23 +103,28 @@ class VerdictLog:
     def _count(self, told: dict[str, Any]) -> None:
         self.failed = told["row"] == WHOLE_FILE
         self.last = max(self.last, told["row"])
-        self.accepted += told["status"] == "accepted"
-        self.refused += told["status"] == "refused" and not self.failed
-        self.codes.update({each["code"] for each in told.get("errors", ())})
+        self.accepted += told["answer"] == "accepted"
+        self.refused += told["answer"] == "refused" and not self.failed
+        self.codes.update({each["code"] for each in told["errors"]})
 
 
 def _line(row: int, verdict: Verdict, lang: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"row": row, "status": verdict.answer}
-    if verdict.receipt is not None:
-        return told | {"receipt": verdict.receipt}
-    return told | {"errors": [asdict(translated(each, lang)) for each in verdict.errors]}
+    return {
+        "row": row,
+        "answer": verdict.answer,
+        "record_no": verdict.record_no,
+        "revision": verdict.revision,
+        "receipt": verdict.receipt,
+        "delivery": verdict.delivery,
+        "errors": [asdict(translated(each, lang)) for each in verdict.errors],
+    }
 
 
 def _table_rows(told: dict[str, Any]) -> Iterator[tuple[object, ...]]:
-    if told["status"] == "accepted":
-        yield told["row"], told["status"], "", "", "", "", told["receipt"]
-    for each in told.get("errors", ()):
-        yield told["row"], told["status"], each["code"], _no_formula(each["field"]), each["rule"], each["remedy"], ""
+    if told["answer"] == "accepted":
+        yield told["row"], told["answer"], "", "", "", "", told["receipt"]
+    for each in told["errors"]:
+        yield told["row"], told["answer"], each["code"], _no_formula(each["field"]), each["rule"], each["remedy"], ""
 
 
 def _no_formula(field: str) -> str:

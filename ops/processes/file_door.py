@@ -59,4 +59,4 @@ def terms(settings: Settings, convention: Convention) -> Terms:
     """Return how files are taken, by the settings."""
     own = settings.files
     families = {code: tuple(agency.families) for code, agency in convention.agencies.items()}
-    return Terms(settings.files_directory, families, own.settle_secs, own.look_secs, own.lang)
+    return Terms(settings.files_directory, families, own.settle_secs, own.look_secs, own.megabytes << 20, own.lang)

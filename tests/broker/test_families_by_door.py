@@ -26,8 +26,9 @@ from docs.families_by_door import DOORS, OUTCOMES
 from ops import secrets, topics
 from ops.access import access
 from ops.broker import Broker
+from ops.publish_files import verdicts
 from ops.settings import Broker as BrokerSettings
-from ops.settings import Settings, with_free_ports
+from ops.settings import Files, Settings, with_free_ports
 from schemas import conventions
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES, Family
@@ -120,6 +121,23 @@ async def _by_kafka(bootstrap: str, sent: Sent) -> list[Verdict]:
     return [told[place] for place in places]
 
 
+def by_file(settings: Settings, sent: Sent) -> list[Verdict]:
+    """Drop each family's events as one file; return the verdicts in the order of sending."""
+    backs = []
+    for family in FAMILIES:
+        agency = settings.files_directory / REPORTER[family]
+        dropped = agency / "in" / family / "events.jsonl"
+        lines = b"\n".join(orjson.dumps(each) for name, each in sent if name == family)
+        dropped.with_suffix(".part").write_bytes(lines)
+        dropped.with_suffix(".part").rename(dropped)
+        backs.append(agency / "done" / family / dropped.name)
+    end = time.monotonic() + 100
+    while not all(back.exists() for back in backs):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return [verdict for back in backs for verdict in verdicts(back)]
+
+
 class Door(NamedTuple):
     """A door as its users know it."""
 
@@ -127,7 +145,11 @@ class Door(NamedTuple):
     send: Callable[[Settings, Sent], list[Verdict]]
 
 
-BY: Mapping[str, Door] = {"HTTP": Door("gateway", by_http), "Kafka": Door("kafka-door", by_kafka)}
+BY: Mapping[str, Door] = {
+    "HTTP": Door("gateway", by_http),
+    "Kafka": Door("kafka-door", by_kafka),
+    "File": Door("file-door", by_file),
+}
 
 
 @contextmanager
@@ -206,7 +228,7 @@ def told(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told
     """Send everything through all doors, on a Kafka of its own (`broker` is asked for its check of Java and Maven)."""
     home = tmp_path_factory.mktemp("doors")
     with Broker(home / "kafka") as own:
-        settings = with_free_ports(home / "home")
+        settings = with_free_ports(home / "home", files=Files(settle_secs=0, look_secs=0.2))
         settings = settings.model_copy(update={"broker": BrokerSettings(bootstrap=own.bootstrap)})
         secrets.make(settings.secrets, CONVENTION.agencies)
         asyncio.run(topics.apply(access(settings), TOPICS))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from ops import secrets, topics
+from ops import publish, secrets, topics
 from ops.access import access
 from ops.broker import Broker
 from ops.settings import Broker as BrokerSettings
@@ -26,6 +26,7 @@ from schemas.header import Header, Kind, unpack
 from streams.crash_points import CrashPoint
 from streams.topics import Topics
 from tests.connectors.files import Done, crossings
+from tests.house import tree
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(200)]
 
@@ -137,9 +138,24 @@ def test_a_door_that_is_killed_in_the_middle_of_a_file_goes_on(door: Door) -> No
     until(done.folder.exists)
     assert [each["row"] for each in done.lines] == list(range(1, ROWS + 1))
     assert (done.summary["accepted"], done.summary["refused"]) == (ROWS - len(WRONG), len(WRONG))
-    assert len({each["receipt"] for each in done.lines if each["status"] == "accepted"}) == ROWS - len(WRONG)
+    assert len({each["receipt"] for each in done.lines if each["answer"] == "accepted"}) == ROWS - len(WRONG)
     assert door.once(before) == {Kind.EVENT: ROWS - len(WRONG), Kind.REFUSED: len(WRONG)}
     assert len(door.kept()) - before > ROWS, "some rows were sent twice, which is what this is about"
+
+
+def test_migex_publish_drops_a_file_and_tells_its_verdicts(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    door.start()
+    until(lambda: door.answers)
+    before = len(door.kept())
+    examples = tree.ROOT / "examples" / "files"
+    mapping = door.settings.files_directory / "gpk" / "mappings" / "border.crossing.yaml"
+    mapping.write_bytes((examples / "border.crossing.yaml").read_bytes())
+    tables = [examples / "gpk.border.crossing.csv", examples / "gpk.border.crossing.xlsx"]
+    assert publish.main(tables, "border.crossing", "gpk", "file", door.settings) == 1
+    assert capsys.readouterr().out.split() == ["sent", "6", "accepted", "4", "refused", "2", "bad-cell", "2"]
+    tally = asyncio.run(publish.publish([crossings(1)], "border.crossing", "gpk", "file", door.settings))
+    assert (tally.accepted, tally.refused) == (1, 0)
+    assert door.once(before) == {Kind.EVENT: 5, Kind.REFUSED: 2}
 
 
 @pytest.mark.long

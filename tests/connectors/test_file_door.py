@@ -41,7 +41,7 @@ def test_every_row_has_a_verdict_and_the_file_comes_back_with_them(files: Files)
         "file": "march.jsonl", "family": "border.crossing", "complete": True,
         "accepted": 6, "refused": 1, "codes": {"not-in-codelist": 1},
     }  # fmt: skip
-    assert [(each["row"], each["status"]) for each in done.lines] == [
+    assert [(each["row"], each["answer"]) for each in done.lines] == [
         (n, "refused" if n == 3 else "accepted") for n in range(1, 8)
     ]
     refused = done.table[2]
@@ -141,14 +141,21 @@ def test_a_file_of_an_unknown_kind_is_put_aside_and_counted_once(files: Files) -
 
 
 @pytest.mark.parametrize(
-    ("folder", "code"),
-    [("no.such.family", "unknown-family"), ("", "unknown-family"), ("permit.decision", "not-entitled")],
+    ("folder", "back", "code"),
+    [
+        ("no.such.family", "unknown", "unknown-family"),
+        (os.fsdecode(b"\xff\xfe"), "unknown", "unknown-family"),
+        ("", "unknown", "unknown-family"),
+        ("permit.decision", "permit.decision", "not-entitled"),
+    ],
 )
-def test_the_folder_says_what_a_file_holds_and_the_convention_who_may(files: Files, folder: str, code: str) -> None:
+def test_the_folder_says_what_a_file_holds_and_the_convention_who_may(
+    files: Files, folder: str, back: str, code: str
+) -> None:
     (files.root / "gpk" / "in" / folder).mkdir(exist_ok=True)
     files.drop("a.jsonl", line(), folder)
     files.look()
-    (told,) = files.done("a.jsonl", "failed", folder or "unknown").table
+    (told,) = files.done("a.jsonl", "failed", back).table
     assert (told["row"], told["code"]) == ("0", code)
 
 
@@ -203,7 +210,7 @@ def test_a_files_name_is_kept_as_far_as_it_can_be(files: Files, name: str, kept:
     assert kept_name(name) == kept
     files.drop(name, b"")
     assert files.look() == 1
-    assert files.done(kept, "failed").folder.is_dir()
+    assert [place for place in ("done", "failed") if (files.done(kept, place).folder / kept).is_file()]
 
 
 def test_a_full_disk_stops_nothing_for_good(files: Files) -> None:
