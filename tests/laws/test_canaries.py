@@ -31,6 +31,8 @@ from connectors.agency_topics import KafkaDoor, Routes
 from connectors.body_keys import BodyKeys
 from connectors.callers import Callers
 from connectors.entry import Entry
+from connectors.file_door.door import Edges as FileEdges
+from connectors.file_door.door import FileDoor, Terms
 from connectors.gateway import Edges, create_app
 from connectors.outbox.database import Database
 from connectors.outbox.delivery import Gateway
@@ -43,7 +45,7 @@ from schemas import core as cores
 from schemas.errors import Refused
 from streams import questions
 from streams.partition import Partition
-from streams.telemetry import DoorTelemetry, OutboxTelemetry
+from streams.telemetry import DoorTelemetry, FileTelemetry, OutboxTelemetry
 from tests.connectors.events import NOW, SECRETS, line
 from tests.laws import canaries
 from tests.laws.canaries import Canary, found
@@ -204,10 +206,33 @@ class _Across(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
-DOORS: dict[str, Door] = {"http": by_http, "kafka": by_kafka, "outbox": by_outbox}
+async def by_file(town: Town, sent: Sequence[Canary]) -> list[bytes]:
+    """Drop the events as lines and as Avro, and files that are none; what comes back beside them is an answer."""
+    root = town.agencys / "files"
+    families = {agency: sorted({each.family for each in sent if each.agency == agency}) for agency in AGENCIES.values()}
+    told = FileTelemetry(town.metrics, [*families])
+    inbox = town.world.inbox(town.life)
+    edges = FileEdges(town.admission, inbox, town.telemetry("file"), told, lambda: NOW / 1000)
+    door = FileDoor(edges, Terms(root, families, settle_secs=0.0))
+    door.prepare()
+    for agency, family in [(agency, family) for agency, those in families.items() for family in those]:
+        own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+        lines = b"\n".join(each.json() for each in own)
+        for name, content in {
+            "lines.jsonl": lines, "file.avro": canaries.avro_file(family, own), "torn.avro": lines, "wrong.docx": lines,
+        }.items():  # fmt: skip
+            (root / agency / "in" / family / name).write_bytes(content)
+    for agency in families:
+        await door.turn(agency, asyncio.Event())
+        await door.turn(agency, asyncio.Event())
+    own_files = {"lines.jsonl", "file.avro", "torn.avro", "wrong.docx"}
+    return [content for name, content in canaries.files(root) if Path(name).name not in own_files]
+
+
+DOORS: dict[str, Door] = {"http": by_http, "kafka": by_kafka, "outbox": by_outbox, "file": by_file}
 """Every door, by the way in which it takes events."""
 
-PROCESS_OF = {"gateway": ("http", "outbox"), "kafka-door": ("kafka",)}
+PROCESS_OF = {"gateway": ("http", "outbox"), "kafka-door": ("kafka",), "file-door": ("file",)}
 """Who answers at a door."""
 
 
@@ -219,7 +244,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 def accepted(town: Town, door: str) -> float:
-    labels = {"door": "kafka" if door == "kafka" else "http", "answer": "accepted"}
+    labels = {"door": "http" if door == "outbox" else door, "answer": "accepted"}
     values = (town.metrics.get_sample_value("migex_receipts_total", labels | {"agency": a}) for a in AGENCIES.values())
     return sum(value or 0.0 for value in values)
 
