@@ -10,7 +10,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.telemetry import METRICS, AgentTelemetry, ClockTelemetry, DoorTelemetry, FeedTelemetry
+from streams.telemetry import (
+    METRICS,
+    AgentTelemetry,
+    ClockTelemetry,
+    DoorTelemetry,
+    FeedTelemetry,
+    FileTelemetry,
+    OutboxTelemetry,
+)
 
 AGENCIES = ("gpk", "mvd")
 
@@ -37,6 +45,15 @@ def spoken() -> CollectorRegistry:
     agent.cut(990)
     ClockTelemetry(registry).ticked(999)
     FeedTelemetry(registry, ["F06"]).answered("F06", "csv", 200, 0.1)
+    outbox = OutboxTelemetry(registry)
+    outbox.rows({"waiting": 3, "claimed": 1, "aside": 0})
+    outbox.missing({"open": 1, "void": 2})
+    outbox.oldest(12.0)
+    outbox.answered(["accepted", "refused"])
+    outbox.failed()
+    files = FileTelemetry(registry, AGENCIES)
+    files.waiting("gpk", 2)
+    files.given_back("gpk", "complete")
     return registry
 
 
