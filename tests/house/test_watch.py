@@ -114,6 +114,12 @@ def test_every_process_has_a_container_whose_health_is_asked_for(name: str) -> N
     assert f"http://127.0.0.1:{Settings().address(name)[1]}/health" in container["healthcheck"]["test"][-1]
 
 
+def test_containers_find_the_workers_where_they_answer() -> None:
+    told = COMPOSE["x-process"]["environment"]["MIGEX_METRICS__WORKERS"]
+    named = dict(each.split("=") for each in told.split(","))
+    assert named == {name: f"{name}:{Settings().address(name)[1]}" for name in ("deduplicate", "reconcile")}
+
+
 def test_what_the_containers_mount_exists() -> None:
     mounts = [volume for service in COMPOSE["services"].values() for volume in service.get("volumes", [])]
     files = [volume.split(":")[0] for volume in mounts if volume.startswith("./")]
