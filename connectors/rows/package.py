@@ -50,7 +50,7 @@ def member(package: zipfile.ZipFile, name: str) -> IO[bytes]:
     """Open one file of the package; raises Refused when it is not there. No more is read than its directory says."""
     try:
         return package.open(name)
-    except (KeyError, RuntimeError, zipfile.BadZipFile):
+    except (KeyError, RuntimeError, ValueError, OSError, zipfile.BadZipFile):
         raise no_workbook() from None
 
 

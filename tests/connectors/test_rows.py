@@ -354,6 +354,7 @@ ROW = sheet([["record_no"]])
         b"PK",
         table(flat(EVENT)),
         workbook([["record_no"]])[:-30],
+        workbook([["record_no"]])[600:],
         workbook([["record_no"]])[:400] + b"\0" * 400 + workbook([["record_no"]])[800:],
         packed({"xl/workbook.xml": "<a/>"}),
         packed(parts("<worksheet><row>")),

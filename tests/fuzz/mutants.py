@@ -10,10 +10,14 @@ from typing import Any
 import orjson
 
 from schemas.contracts import FAMILIES, Field
+from tests.connectors.doors import CONVENTION
 from tests.fuzz import odd
 from tests.fuzz.odd import JUNK, PERSONAL
 
 FIELDS = {name: {field.path: field for field in family.fields} for name, family in FAMILIES.items()}
+SENDER = {family: next(a for a in CONVENTION.agencies.values() if family in a.families).code for family in FAMILIES}
+"""An agency that reports each family."""
+
 _EXAMPLES = {name: orjson.dumps(family.example) for name, family in FAMILIES.items()}
 _OWN = "record_no"
 """The sender's own number is told back to him, so it bears no mark."""

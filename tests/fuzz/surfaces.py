@@ -26,10 +26,11 @@ from tests.connectors.events import NOW
 from tests.fuzz import avro_bytes, checks, mutants, odd
 from tests.fuzz.asgi import Reply, ask
 from tests.fuzz.checks import CountingInbox
+from tests.fuzz.mutants import SENDER
+from tests.fuzz.tables import Files
 from tests.laws.kafka import Consumer, Kafka, Producer, Record
 
 LIMITS = Limits(body_bytes=300_000, event_bytes=20_000, events=40, body_secs=30)
-SENDER = {family: next(a for a in CONVENTION.agencies.values() if family in a.families).code for family in FAMILIES}
 
 
 class Gateway:
@@ -232,7 +233,7 @@ Surface = Callable[[Random], Coroutine[Any, Any, int]]
 
 def surfaces() -> Mapping[str, Surface]:
     """Return the surfaces by name: each sends an input made by chance, checks the answer, and says how many it held."""
-    gateway, letters, registry = Gateway(), Letters(), Registry()
+    gateway, letters, registry, files = Gateway(), Letters(), Registry(), Files()
     return {
         "json": gateway.json,
         "ndjson": gateway.ndjson,
@@ -240,4 +241,7 @@ def surfaces() -> Mapping[str, Surface]:
         "requests": gateway.requests,
         "kafka": letters.messages,
         "schemas": registry.schemas,
+        "csv": files.csv,
+        "xlsx": files.xlsx,
+        "jsonl": files.jsonl,
     }

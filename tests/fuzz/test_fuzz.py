@@ -15,7 +15,10 @@ from tests.fuzz import checks
 from tests.fuzz.asgi import guarded
 from tests.fuzz.surfaces import surfaces
 
-INPUTS = {"ndjson": 90_000, "json": 40_000, "kafka": 50_000, "avro": 10_000, "requests": 15_000, "schemas": 5_000}
+INPUTS = {
+    **{"ndjson": 70_000, "json": 30_000, "kafka": 40_000, "avro": 8_000, "requests": 12_000, "schemas": 5_000},
+    **{"csv": 20_000, "xlsx": 10_000, "jsonl": 10_000},
+}
 """Inputs of each surface in a long run; a short one tries a tenth, always the same ones."""
 
 SEED = os.environ.get("MIGEX_TEST_SEED") or str(Random().randrange(10**9))  # for the long runs
