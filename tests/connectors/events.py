@@ -51,6 +51,17 @@ def event(family: str = "border.crossing", **changes: Any) -> dict[str, Any]:
     return changed
 
 
+def own(family: str, agency: str) -> dict[str, Any]:
+    """Return the family's example as this agency may send it: of one of its own families, of its own country."""
+    sender = conventions.load().agencies[agency]
+    if family == "control.total":
+        return event(family, event__family=sender.families[0])
+    if family == "reference.partner_table" and sender.country is not None:
+        partner = next(code for code in ("BLR", "RUS") if code != sender.country)
+        return event(family, event__reporter=sender.country, event__partner=partner)
+    return event(family)
+
+
 def line(family: str = "border.crossing", **changes: Any) -> bytes:
     """Return `event` as JSON."""
     return orjson.dumps(event(family, **changes))
