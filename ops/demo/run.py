@@ -83,7 +83,7 @@ class Demo:
         self._console = console
         self._convention = conventions.load(settings.convention)
         self._planned = Schedule(published, self._convention, seed)
-        self._files = settings.home / "files"
+        self._files = settings.home / "events"
 
     def run(self, *, keep: bool) -> bool:
         """Send, wait, compare, print; return whether everything is as expected."""

@@ -58,6 +58,7 @@ PRODUCT = {
         r"WRITE topic migex\.(inbox|agency\.\w+\.verdicts)\.v1",
         r"DESCRIBE group migex\.kafka-door",
     ],
+    "file-door": [r"WRITE topic migex\.inbox\.v1"],
     "clock": [r"WRITE topic migex\.inbox\.v1"],
     "deduplicate": [
         r"READ topic migex\.inbox\.v1",

@@ -171,7 +171,7 @@ def test_of_two_decisions_on_one_pair_the_newer_one_counts() -> None:
 def test_whom_an_operator_told_apart_are_never_one_person(
     told: list[Told], decisions: list[tuple[str, int, int]]
 ) -> None:
-    made = [decision(100 + n, *each) for n, each in enumerate(decisions)]
+    made = [decision(100 + n, *each, at=n) for n, each in enumerate(decisions)]
     newest = {frozenset(each[1:]): each[0] for each in decisions}
     for person in decided(told, *made):
         assert not any(
