@@ -31,6 +31,8 @@ MUST_HOLD = {
     "file": "The file is in the agency's folder, or a door's, or given back: never twice, never nowhere. The next door "
     "goes on behind the last row that has its verdict. A row that was answered before gets the same receipt under the "
     "same delivery id: it counts once.",
+    "expiry": "What the agency was given back is there as a whole, or gone from its sight; what is left of it the next "
+    "look deletes. Nothing else is touched.",
     "tick": "A tick that some partitions lack is a hole, which every reader passes over; the next tick closes a cut. "
     "A tick that is written again is ignored.",
     "state": "The state holds all of a step or nothing of it: its changes, its outputs and its position. A step that "

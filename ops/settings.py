@@ -153,6 +153,9 @@ class Files(_Section):
     look_secs: float = Field(1.0, gt=0, description="Seconds between two looks at the folders.")
     megabytes: int = Field(1024, ge=1, description="Size of a file at most; JSON arrays and Avro: 64 in any case.")
     lang: Literal["en", "ru", "be"] = Field("en", description="Language of rules and remedies: en, ru or be.")
+    keep_days: int = Field(
+        30, ge=0, description="Days after which what lies in `done` and `failed` is deleted; 0: never."
+    )
 
 
 class Registry(_Section):

@@ -24,6 +24,8 @@ class CrashPoint(StrEnum):
     FILE_AFTER_VERDICTS = "file-after-verdicts"  # their verdicts are the progress, too
     FILE_BEFORE_FINISH = "file-before-finish"  # all is written that the agency gets, and not yet given back
     FILE_AFTER_FINISH = "file-after-finish"  # it is given back, the lock is not removed
+    EXPIRY_BEFORE_RENAME = "expiry-before-rename"  # of each folder that was given back and is to be deleted
+    EXPIRY_AFTER_RENAME = "expiry-after-rename"  # it is out of the agency's sight, nothing of it is deleted
     TICK_BEFORE_SEND = "tick-before-send"  # of each partition, so that "2" lies between two of them
     TICK_AFTER_SEND = "tick-after-send"  # Kafka has it in all partitions
     STATE_BEFORE_WRITE = "state-before-write"  # the step is folded, nothing of it is written

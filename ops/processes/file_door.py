@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
 from connectors.file_door.door import Edges, FileDoor, Terms, state
+from connectors.file_door.expiry import Expiry
 from ops.processes.doors import admission, following, open_inbox, spare_the_collector
 from ops.processes.rehearsal import Rehearsal
 from ops.processes.stopping import until_stopped
@@ -50,9 +55,20 @@ async def _run(settings: Settings) -> None:
         def answer(path: str, _query: dict[str, str]) -> dict[str, Any] | None:
             return state(door) if path.endswith("/files") else None
 
-        async with state_server(registry, answer, *settings.address("file-door")):
+        kept = Expiry(settings.files_directory, tuple(convention.agencies), settings.files.keep_days, time.time, reach)
+        async with state_server(registry, answer, *settings.address("file-door")), expiring(kept):
             spare_the_collector()
             await door.run(stopped)
+
+
+@asynccontextmanager
+async def expiring(kept: Expiry) -> AsyncIterator[None]:
+    """Delete what has expired, meanwhile."""
+    task = asyncio.create_task(kept.run())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def terms(settings: Settings, convention: Convention) -> Terms:

@@ -61,6 +61,12 @@ class Door:
         assert self._process is not None
         return self._process.wait(60)
 
+    @property
+    def ended(self) -> int | None:
+        """How it ended; None: it has not."""
+        assert self._process is not None
+        return self._process.poll()
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
@@ -172,7 +178,7 @@ def test_while_kafka_is_away_a_file_waits(door: Door) -> None:
         assert not done.folder.exists()
     finally:
         os.kill(node, signal.SIGCONT)
-    until(lambda: done.folder.exists() or door.wait() == 75)  # whoever cannot go on starts anew
+    until(lambda: done.folder.exists() or door.ended == 75)  # whoever cannot go on starts anew
     if not done.folder.exists():
         door.start()
         until(done.folder.exists)

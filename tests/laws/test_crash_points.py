@@ -28,6 +28,7 @@ ELSEWHERE = {
     "trim-": "tests/broker/test_archive.py",
     "outbox-": "tests/connectors/test_outbox.py",
     "file-": "tests/connectors/test_file_door_crashes.py",
+    "expiry-": "tests/connectors/test_file_door_expiry.py",
 }
 """How points begin that no record of these runs comes by, and the test that dies at all of them."""
 
