@@ -10,7 +10,19 @@ It needs httpx and nothing else of this product.
 
 from migex.answers import Listed, Reason, Verdict
 from migex.batches import Event
+from migex.checks import Check, Finding
 from migex.client import Client
 from migex.errors import GatewayAway, GatewayRefuses, MigexError
 
-__all__ = ["Client", "Event", "GatewayAway", "GatewayRefuses", "Listed", "MigexError", "Reason", "Verdict"]
+__all__ = [
+    "Check",
+    "Client",
+    "Event",
+    "Finding",
+    "GatewayAway",
+    "GatewayRefuses",
+    "Listed",
+    "MigexError",
+    "Reason",
+    "Verdict",
+]

@@ -28,6 +28,13 @@ class Reason:
     remedy: str
     listed: Listed | None
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Reason:
+        """Return the reason that the gateway told; raises KeyError or TypeError when it is none."""
+        listed = told.get("listed")
+        which = Listed(listed["list"], listed["version"], listed["day"]) if listed else None
+        return cls(told["code"], told["field"], told["rule"], told["remedy"], which)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -49,12 +56,6 @@ class Verdict:
     @classmethod
     def of(cls, told: Mapping[str, Any], event: Event) -> Verdict:
         """Return the verdict that the gateway told about an event; raises KeyError or TypeError when it is none."""
-        errors = tuple(_reason(each) for each in told["errors"])
+        errors = tuple(Reason.of(each) for each in told["errors"])
         own = (told["answer"], told["record_no"], told["revision"], told.get("receipt"), told.get("delivery"))
         return cls(*own, errors, event)
-
-
-def _reason(told: Mapping[str, Any]) -> Reason:
-    listed = told.get("listed")
-    which = Listed(listed["list"], listed["version"], listed["day"]) if listed else None
-    return Reason(told["code"], told["field"], told["rule"], told["remedy"], which)

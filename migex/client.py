@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import httpx
 
 from migex.answers import Verdict
 from migex.batches import MOST, Batch, Event, batches, name
+from migex.checks import Check, content
 from migex.line import Line, refusal
 
 PACK_FROM_BYTES = 1024
@@ -83,6 +85,23 @@ class Client:
                 for unsent in waiting:
                     unsent.cancel()
 
+    def preflight(self, family: str, events: Iterable[Event] | Path) -> Check:
+        """Return what events, or the rows of a file, would be told; nothing is published, counted or kept.
+
+        A file's form is told by how its name ends (`migex.checks.FORMS`); its columns are called as the contract's
+        fields. At most 50,000 rows and 64 MiB, and the answer is held in memory. Raises GatewayAway and GatewayRefuses
+        as `publish` does, the latter also for what is no such file at all; ValueError, TypeError and OSError as
+        `migex.checks.content` does.
+        """
+        kind, body = content(events)
+        response = self._post(f"/v1/preflight/{quote(family, safe='')}", body, {"Content-Type": kind})
+        if response.status_code != 200:
+            raise refusal(response)
+        try:
+            return Check.of(response.json())
+        except (ValueError, KeyError, TypeError):
+            raise refusal(response) from None
+
     def records(self, numbers: Iterable[str], *, family: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield what became of each of the agency's records, by their numbers, in order; `family`: in that one alone.
 
@@ -119,9 +138,8 @@ class Client:
     def _fates(self, what: str, names: Iterable[object]) -> Iterator[dict[str, Any]]:
         names = iter(names)
         while some := list(islice(names, FATES)):
-            content = json.dumps({what: some}).encode()
-            headers = {"Content-Type": "application/json"}
-            response = self._line.ask("POST", f"/v1/{what}", content=content, headers=headers)
+            asked = json.dumps({what: some}).encode()
+            response = self._post(f"/v1/{what}", asked, {"Content-Type": "application/json"})
             if response.status_code != 200:
                 raise refusal(response)
             yield from response.json()["answers"]
@@ -134,7 +152,8 @@ class Client:
 
     def _verdicts(self, family: str, batch: Batch, run: str) -> list[Verdict]:
         """Send one batch; a batch that is too large for this gateway goes in halves."""
-        response = self._post(f"/v1/events/{quote(family, safe='')}", batch, run)
+        headers = {"Content-Type": batch.content_type, "Idempotency-Key": name(batch.body, run)}
+        response = self._post(f"/v1/events/{quote(family, safe='')}", batch.body, headers)
         if response.status_code in _FINAL:
             raise refusal(response)
         try:
@@ -147,9 +166,8 @@ class Client:
         except (ValueError, KeyError, TypeError):
             raise refusal(response) from None
 
-    def _post(self, path: str, batch: Batch, run: str) -> httpx.Response:
-        body = batch.body
-        headers = {"Content-Type": batch.content_type, "Idempotency-Key": name(body, run)}
+    def _post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        headers["Accept"] = "application/json"
         if len(body) >= PACK_FROM_BYTES:
             headers["Content-Encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=1)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,11 +16,14 @@ import pytest
 
 import migex
 from connectors.gateway import Limits
+from connectors.rows import SUFFIXES
 from migex.batches import MOST_BYTES, batches
+from migex.checks import FORMS
 from schemas.header import Kind
 from tests.clients.served import served
 from tests.connectors.doors import KEYS, Door
 from tests.connectors.events import event, line
+from tests.connectors.test_rows import flat, table
 
 CROSSING = "border.crossing"
 
@@ -77,7 +81,7 @@ def gateway() -> Iterator[tuple[str, Door]]:
 @pytest.fixture
 def town(gateway: tuple[str, Door]) -> Town:
     url, door = gateway
-    door.inbox.entries.clear()
+    door.folded.empty_inbox()
     return Town(url, door)
 
 
@@ -237,6 +241,60 @@ def test_what_became_of_records_is_asked_for_by_number_and_by_receipt(town: Town
         with pytest.raises(migex.GatewayRefuses) as wrong:
             list(client.records(["F-1"], family="nothing"))
         assert wrong.value.code == "unknown-family"
+
+
+def test_what_would_be_said_is_told_before_anything_is_sent(town: Town, tmp_path: Path) -> None:
+    pretty = b'{"header":\n1,\r\n"a": "'
+    with town.client() as client:
+        list(client.publish(CROSSING, [event(header__record_no="P-1")]))
+        town.door.folded.deduplicate()
+        town.door.folded.empty_inbox()
+        events = [event(header__record_no=f"P-{n}") for n in (1, 2, 2)]
+        typed = event(header__record_no="P-3", person__birth_date=date(1980, 5, 17), event__mode="ROCKET")
+        told = client.preflight(CROSSING, [*events, b"", EVENTS[122], typed, pretty + b'b"}', pretty + b'\n"}'])
+        rows = [[each.row, each.accepted, each.in_file, each.of_row, each.published] for each in told.findings]
+        assert rows == [
+            [1, True, None, None, "duplicate"],
+            [2, True, None, None, None],
+            [3, True, "duplicate", 2, None],
+            [4, True, None, None, None],
+            [5, False, None, None, None],
+            [6, False, None, None, None],
+            [7, False, None, None, None],
+        ]
+        listed = told.findings[4].errors[0].listed
+        assert listed is not None
+        assert (listed.list, told.findings[4].errors[0].field) == ("MODE", "event.mode")
+        codes = [[each.code for each in finding.errors] for finding in told.findings[5:]]
+        assert codes[0] != codes[1] == ["not-json"], "a line break stays as right or as wrong as it was"
+        assert (told.passed, told.unasked, told.summary["refused"]) == (False, None, 3)
+
+        file = tmp_path / "crossings.CSV"
+        file.write_bytes(table(flat(event()), flat(event(header__record_no="P-4"))) + b'"')
+        told = client.preflight(CROSSING, file)
+        assert [(each.row, each.record_no) for each in told.findings] == [(2, "A-17"), (3, "P-4")]
+        assert (told.passed, [each.code for each in told.broken]) == (False, ["bad-table"])
+        assert client.preflight(CROSSING, []).passed
+    assert town.door.inbox.entries == []
+
+
+def test_a_check_that_cannot_be_made_is_an_error(town: Town, tmp_path: Path) -> None:
+    (tmp_path / "crossings.csv").write_text("neither,nor")
+    with town.client() as client:
+        for name, error in (("crossings.doc", ValueError), ("none.csv", OSError), ("crossings.csv", migex.MigexError)):
+            with pytest.raises(error):
+                client.preflight(CROSSING, tmp_path / name)
+        town.door.folded.away = "deduplicate"
+        try:
+            assert client.preflight(CROSSING, [event()]).unasked == "worker-away"
+        finally:
+            town.door.folded.away = ""
+    with town.client(agency="lodging") as other, pytest.raises(migex.GatewayRefuses, match="not-entitled"):
+        other.preflight(CROSSING, [event()])
+
+
+def test_every_form_of_a_file_is_known() -> None:
+    assert FORMS == SUFFIXES
 
 
 def test_batches_have_bounds_and_lose_nothing() -> None:

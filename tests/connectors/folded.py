@@ -34,6 +34,11 @@ class Folded:
             self.replay.inbox.append(partition(entry.partition_key, PARTITIONS), frame([entry]))
         self._taken = len(self._inbox.entries)
 
+    def empty_inbox(self) -> None:
+        """Take what the doors kept out of the inbox; what the workers have folded they know."""
+        self._inbox.entries.clear()
+        self._taken = 0
+
     def deduplicate(self) -> None:
         self.receive()
         self._run(self.replay.deduplicate, self.replay.inbox)
