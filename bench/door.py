@@ -14,7 +14,6 @@ import asyncio
 import copy
 import cProfile
 import gzip
-import pstats
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
@@ -157,7 +156,7 @@ def where_it_goes(work: Callable[[], None], rate_of_all: float) -> Table:
     """Return the shares of the door's modules; what built-in functions take is their callers'."""
     profiler = cProfile.Profile()
     profiler.runcall(work)
-    modules, _ = shares(pstats.Stats(profiler).stats)  # type: ignore[attr-defined]
+    modules, _ = shares(profiler)
     rows = [(name, share * 1e6 / rate_of_all, share * 100) for name, share in modules.most_common() if share >= LEAST]
     return Table("Where the HTTP door's time goes, by module", ("module", "µs an event", "%"), rows)
 

@@ -79,7 +79,7 @@ def measured(folds: Sequence[Fold], source: Log, records: int) -> Profile:
     with opened(folds) as partitions:
         profiler = cProfile.Profile()
         profiler.runcall(_fold_all, partitions, source)
-    return Profile(total, *shares(pstats.Stats(profiler).stats))  # type: ignore[attr-defined]
+    return Profile(total, *shares(profiler))
 
 
 @contextmanager
@@ -103,8 +103,9 @@ def _fold_all(partitions: Sequence[Partition], source: Log) -> None:
                 partition.acknowledge()
 
 
-def shares(stats: dict[Function, tuple[Any, ...]]) -> tuple[Counter[str], Counter[str]]:
+def shares(profiler: cProfile.Profile) -> tuple[Counter[str], Counter[str]]:
     """Return the shares of all time by module and by function; built-in functions and libraries are their callers'."""
+    stats: dict[Function, tuple[Any, ...]] = pstats.Stats(profiler).stats  # type: ignore[attr-defined]  # typeshed lacks it
     modules: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for function, (_, _, own, _, callers) in stats.items():

@@ -25,7 +25,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from connectors import confluent
 from connectors.admission import Admission
-from connectors.inbox import Inbox
+from connectors.inbox import Inbox, keep
 from connectors.verdicts import Answer, Arrival, Source, answer, delivery_id, observe
 from schemas.contracts import CONTRACTS, Family
 from schemas.errors import Refused, Unavailable
@@ -89,7 +89,8 @@ class KafkaDoor:
         """Answer the messages: first the inbox, then the verdicts, then the offsets; each only after the one before."""
         began = time.perf_counter()
         answers = await self._admit(batches)
-        await self._keep([each for of_agency in answers.values() for each in of_agency])
+        entries = [each.entry for of_agency in answers.values() for each in of_agency]
+        await keep(self._edges.inbox, entries, self._edges.telemetry)
         reach = self._edges.reach
         for agency, of_agency in answers.items():
             reach(CrashPoint.VERDICTS_BEFORE_SEND)
@@ -125,24 +126,6 @@ class KafkaDoor:
         except Refused as refusal:
             event = refusal
         return answer(self._edges.admission, Arrival(agency, family, name, accepted_at, source, Door.KAFKA), event)
-
-    async def _keep(self, answers: Sequence[Answer]) -> None:
-        """Put all entries into the inbox, again and again until Kafka has acknowledged them: repeats are harmless."""
-        entries = [each.entry for each in answers]
-        while True:
-            began = time.perf_counter()
-            try:
-                await self._edges.inbox.put(entries)
-            except Unavailable as away:
-                if not self._edges.inbox.usable:
-                    raise
-                _log.warning(
-                    "The inbox does not answer; the same entries are sent again.", seconds=away.retry_after_secs
-                )
-                await asyncio.sleep(away.retry_after_secs)
-            else:
-                self._edges.telemetry.inbox_acked(time.perf_counter() - began)
-                return
 
     async def _tell(self, topic: str, verdicts: Sequence[bytes]) -> None:
         """Send the verdicts and wait until Kafka has them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.problems import MEDIA_TYPE
+from connectors.openapi_parts import LANGUAGE, SECURITY, failures, ref, whole
 from schemas.contracts import FAMILIES
 from schemas.header import Door, Op
 from streams.dataflows import DATAFLOWS
@@ -28,17 +28,8 @@ VERSION_STATES: Mapping[str, str] = {
 """What a version may be to its record."""
 
 
-def _object(text: str, /, **properties: Any) -> dict[str, Any]:
-    """Return an object of which every property is always there."""
-    return {"type": "object", "description": text, "required": list(properties), "properties": properties}
-
-
 def _list(of: str) -> dict[str, Any]:
-    return {"type": "array", "items": _ref(of)}
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {"type": "array", "items": ref(of)}
 
 
 def _words(words: Mapping[str, str]) -> dict[str, Any]:
@@ -50,7 +41,7 @@ _INSTANT = {"type": "string", "format": "date-time"}
 _MAYBE_INSTANT = {"type": ["string", "null"], "format": "date-time"}
 _CUT = _MAYBE_INSTANT | {"description": "The first complete cut that holds it; null: the figures do not show it yet."}
 
-_FATE = _object(
+_FATE = whole(
     "Where a record is now and why.",
     record_no={"type": ["string", "null"], "description": "Null where a receipt asked: the number is not kept."},
     family={"enum": list(FAMILIES)},
@@ -63,30 +54,30 @@ _FATE = _object(
     cut=_CUT,
     versions=_list("FateVersion"),
     refusals=_list("FateRefusal"),
-    as_of=_ref("FateAsOf"),
+    as_of=ref("FateAsOf"),
 )
 _FATE["properties"]["receipt"] = {"type": "string", "description": "Where a receipt asked."}
 
 SCHEMAS: Mapping[str, Any] = {
     "Fate": _FATE,
-    "FateReason": _object(
+    "FateReason": whole(
         "Why, in the language of Accept-Language.",
         code=_STRING | {"description": "Of a closed set."},
         text=_STRING,
     ),
-    "FateCell": _object(
+    "FateCell": whole(
         "A cell that the record is counted in.",
         table={"enum": list(DATAFLOWS)},
         title=_STRING,
         period=_STRING,
         codes={"type": "object", "description": "Dimension: code.", "additionalProperties": _STRING},
     ),
-    "FateOutside": _object(
+    "FateOutside": whole(
         "A table that reads such reports and does not count this one.",
         table={"enum": list(DATAFLOWS)},
-        reason=_ref("FateReason"),
+        reason=ref("FateReason"),
     ),
-    "FateVersion": _object(
+    "FateVersion": whole(
         "A version that was accepted.",
         revision=_WHOLE,
         op={"enum": [each.name for each in Op]},
@@ -96,40 +87,40 @@ SCHEMAS: Mapping[str, Any] = {
         recorded_at=_INSTANT,
         accepted_at=_INSTANT,
         door={"enum": [door.name.lower() for door in Door]},
-        inbox=_object("Where it lies.", partition=_WHOLE, offset=_WHOLE),
+        inbox=whole("Where it lies.", partition=_WHOLE, offset=_WHOLE),
         deliveries=_WHOLE,
         duplicates=_WHOLE | {"description": "Deliveries after the first, which changed nothing."},
         cut=_CUT,
     ),
-    "FateRefusal": _object(
+    "FateRefusal": whole(
         "A delivery that was refused.",
         refused_at=_INSTANT,
         errors={
             "type": "array",
-            "items": _object("A reason.", code=_STRING, field=_STRING, meaning=_STRING, remedy=_STRING),
+            "items": whole("A reason.", code=_STRING, field=_STRING, meaning=_STRING, remedy=_STRING),
         },
     ),
-    "FateAsOf": _object(
+    "FateAsOf": whole(
         "What the answer rests on: all that had been answered before the question, but for what was behind.",
         inbox_behind=_WHOLE | {"description": "Messages of the record's partition that were still to be deduplicated."},
         log_behind={"type": ["integer", "null"], "description": "The same for reconciliation, where it was asked."},
         cut=_MAYBE_INSTANT | {"description": "The latest complete cut."},
     ),
-    "FateError": _object("Why there is no fate.", code=_STRING, text=_STRING),
+    "FateError": whole("Why there is no fate.", code=_STRING, text=_STRING),
 }
 """The parts of the answers, for the document's components."""
 
-_NO_ERROR: dict[str, Any] = {"anyOf": [_ref("FateError"), {"type": "null"}]}
-_ONE_RECORD = _object("The records of this number.", record_no=_STRING, records=_list("Fate"))
-_MANY_RECORDS = _object(
+_NO_ERROR: dict[str, Any] = {"anyOf": [ref("FateError"), {"type": "null"}]}
+_ONE_RECORD = whole("The records of this number.", record_no=_STRING, records=_list("Fate"))
+_MANY_RECORDS = whole(
     "", record_no=_STRING, family={"type": ["string", "null"]}, records=_list("Fate"), error=_NO_ERROR
 )
-_MANY_RECEIPTS = _object("", receipt=_STRING, fate={"anyOf": [_ref("Fate"), {"type": "null"}]}, error=_NO_ERROR)
+_MANY_RECEIPTS = whole("", receipt=_STRING, fate={"anyOf": [ref("Fate"), {"type": "null"}]}, error=_NO_ERROR)
 _ANSWERS: Mapping[tuple[str, str], dict[str, Any]] = {
     ("records", "GET"): _ONE_RECORD,
-    ("receipts", "GET"): _ref("Fate"),
-    ("records", "POST"): _object("In the order asked.", answers={"type": "array", "items": _MANY_RECORDS}),
-    ("receipts", "POST"): _object("In the order asked.", answers={"type": "array", "items": _MANY_RECEIPTS}),
+    ("receipts", "GET"): ref("Fate"),
+    ("records", "POST"): whole("In the order asked.", answers={"type": "array", "items": _MANY_RECORDS}),
+    ("receipts", "POST"): whole("In the order asked.", answers={"type": "array", "items": _MANY_RECEIPTS}),
 }
 _FAILURES: Mapping[int, str] = {
     400: "The request is not whole.",
@@ -142,29 +133,16 @@ _FAILURES: Mapping[int, str] = {
     429: "The agency asks too much at the same time.",
     503: "A worker or the feed store is away, or may have the record still before it: ask again after Retry-After.",
 }
-_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
-_LANGUAGE = {
-    "name": "Accept-Language",
-    "in": "header",
-    "description": "The language of texts: en (default), ru or be.",
-    "schema": {"type": "string"},
-}
 
 
 def described(path: str, method: str, most: int) -> dict[str, Any]:
     """Return what OpenAPI says about a route; `most` is how many may be asked for at once."""
     kind = path.split("/")[2]
-    extra: dict[str, Any] = {"security": [{"ApiKey": []}, {"Certificate": []}], "parameters": [_LANGUAGE]}
-    failures = _FAILURES
+    extra: dict[str, Any] = {"security": SECURITY, "parameters": [LANGUAGE]}
     if method == "POST":
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": _question(kind, most)}}}
-    responses: dict[int, Any] = {200: {"content": {"application/json": {"schema": _ANSWERS[kind, method]}}}}
-    for status, text in failures.items():
-        content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
-        responses[status] = {"description": text, "content": content}
-        if status in (429, 503):
-            responses[status]["headers"] = _AFTER
-    return {"responses": responses, "openapi_extra": extra}
+    answer = {200: {"content": {"application/json": {"schema": _ANSWERS[kind, method]}}}}
+    return {"responses": answer | failures(_FAILURES), "openapi_extra": extra}
 
 
 def _question(kind: str, most: int) -> dict[str, Any]:

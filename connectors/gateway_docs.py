@@ -12,7 +12,7 @@ from connectors.batch import JSON, NDJSON
 from connectors.callers import HEADER
 from connectors.error_catalogue import catalogue
 from connectors.fate_docs import SCHEMAS
-from connectors.problems import MEDIA_TYPE
+from connectors.openapi_parts import LANGUAGE, SECURITY, failures, ref
 from schemas.contracts import FAMILIES, model
 
 _VERDICT: dict[str, Any] = {
@@ -28,7 +28,7 @@ _VERDICT: dict[str, Any] = {
             "description": "Proof of an accepted version; `GET /v1/receipts/{receipt}` says what became of it.",
         },
         "delivery": {"type": "string", "description": "The same for transport repeats of one delivery."},
-        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Reason"}},
+        "errors": {"type": "array", "items": ref("Reason")},
         "source": {"type": "null", "description": "Of deliveries through Kafka only."},
     },
 }
@@ -58,7 +58,7 @@ _BATCH: dict[str, Any] = {
     "description": "The verdicts in the order of the events.",
     "required": ["verdicts", "summary"],
     "properties": {
-        "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
+        "verdicts": {"type": "array", "items": ref("Verdict")},
         "summary": {
             "type": "object",
             "required": ["accepted", "refused", "codes"],
@@ -83,7 +83,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Reason"}},
+        "errors": {"type": "array", "items": ref("Reason")},
     },
 }
 _ERROR: dict[str, Any] = {
@@ -101,37 +101,43 @@ _KEYS = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": HEADER},
     "Certificate": {"type": "mutualTLS", "description": "Where the gateway is set up for client certificates."},
 }
-_AGAIN = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
-_FAILURES = (
-    ("400", "The request is not whole."),
-    ("401", "Neither an API key nor a certificate of an agency. Nothing was counted."),
-    ("403", "The agency may not report this family."),
-    ("408", "The body came too slowly. Nothing was counted."),
-    ("413", "The body is too large when unpacked, or holds too many events."),
-    ("415", "The body's type or packing is none that the gateway reads."),
-    ("422", "A single event, or the body as a whole, was refused."),
-    ("429", "The agency's quota is used up for now. Nothing was counted; send the same again after Retry-After."),
-    ("500", "The gateway failed by its own fault. Nothing was said to be accepted."),
-    ("503", "Events cannot be kept now. Nothing was said to be accepted; send the same again after Retry-After."),
-)
-_PARAMETERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("Idempotency-Key", "Send the same one when you send the same request again: it is then counted once.", {}),
-    ("Content-Encoding", "How the body is packed.", {"enum": ["gzip", "zstd", "identity"]}),
-    ("Accept-Language", "The language of rules and remedies: en (default), ru or be.", {}),
+_FAILURES = {
+    400: "The request is not whole.",
+    401: "Neither an API key nor a certificate of an agency. Nothing was counted.",
+    403: "The agency may not report this family.",
+    408: "The body came too slowly. Nothing was counted.",
+    413: "The body is too large when unpacked, or holds too many events.",
+    415: "The body's type or packing is none that the gateway reads.",
+    422: "A single event, or the body as a whole, was refused.",
+    429: "The agency's quota is used up for now. Nothing was counted; send the same again after Retry-After.",
+    500: "The gateway failed by its own fault. Nothing was said to be accepted.",
+    503: "Events cannot be kept now. Nothing was said to be accepted; send the same again after Retry-After.",
+}
+_PARAMETERS = (
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Send the same one when you send the same request again: it is then counted once.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "Content-Encoding",
+        "in": "header",
+        "description": "How the body is packed.",
+        "schema": {"type": "string", "enum": ["gzip", "zstd", "identity"]},
+    },
+    LANGUAGE,
 )
 
 
 def request_body(family: str) -> dict[str, Any]:
     """Return what OpenAPI says about a family's route, with the contract's example."""
     example = FAMILIES[family].example
-    event = {"$ref": f"#/components/schemas/{_name(family)}"}
+    event = ref(_name(family))
     several = {"type": "array", "items": event}
     return {
-        "security": [{"ApiKey": []}, {"Certificate": []}],
-        "parameters": [
-            {"name": name, "in": "header", "description": text, "schema": {"type": "string", **schema}}
-            for name, text, schema in _PARAMETERS
-        ],
+        "security": SECURITY,
+        "parameters": list(_PARAMETERS),
         "requestBody": {
             "required": True,
             "content": {
@@ -146,7 +152,7 @@ def request_body(family: str) -> dict[str, Any]:
         "responses": {
             "200": _answer("The verdicts on an array, NDJSON or an Avro file, in the order of the events.", "Batch"),
             "202": _answer("A single event was accepted.", "Verdict"),
-            **dict(_failure(status, text) for status, text in _FAILURES),
+            **{str(status): told for status, told in failures(_FAILURES).items()},
         },
     }
 
@@ -154,13 +160,7 @@ def request_body(family: str) -> dict[str, Any]:
 def ready_answers(path: str) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says about the answers of /health and /ready."""
     up: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {"schema": {"type": "object"}}}}}
-    return up if path == "/health" else up | {503: _failure("503", "Events cannot be kept now.")[1]}
-
-
-def _failure(status: str, text: str) -> tuple[str, dict[str, Any]]:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    headers = {"headers": _AGAIN} if status in {"429", "503"} else {}
-    return status, {"description": text, "content": content, **headers}
+    return up if path == "/health" else up | failures({503: "Events cannot be kept now."})
 
 
 def describe(app: FastAPI) -> None:
@@ -179,10 +179,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _answer(text: str, name: str) -> dict[str, Any]:
-    return {
-        "description": text,
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
-    }
+    return {"description": text, "content": {JSON: {"schema": ref(name)}}}
 
 
 def _name(family: str) -> str:

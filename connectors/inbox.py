@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
@@ -17,6 +19,7 @@ from schemas.errors import Broken, Unavailable
 from schemas.frame import MAX_RECORDS, Frame
 from schemas.header import SIZE, pack
 from streams.crash_points import CrashPoint, Reach, never
+from streams.telemetry import DoorTelemetry
 from streams.topics import partition
 
 MAX_FRAME_BYTES = 256 * 1024
@@ -24,6 +27,9 @@ MAX_FRAME_BYTES = 256 * 1024
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """With more than this unacknowledged, new entries are turned away, so that an absent Kafka does not fill the memory."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 class Inbox(Protocol):
@@ -62,6 +68,25 @@ class MemoryInbox:
     def usable(self) -> bool:
         """See `Inbox.usable`."""
         return True
+
+
+async def keep(inbox: Inbox, entries: Sequence[Entry], telemetry: DoorTelemetry) -> None:
+    """Put the entries, again and again until they are kept: repeats are harmless.
+
+    Raises Unavailable when the inbox can be used no more, and the process must start anew.
+    """
+    while True:
+        began = time.perf_counter()
+        try:
+            await inbox.put(entries)
+        except Unavailable as away:
+            if not inbox.usable:
+                raise
+            _log.warning("The inbox does not answer; the same entries are sent again.", seconds=away.retry_after_secs)
+            await asyncio.sleep(away.retry_after_secs)
+        else:
+            telemetry.inbox_acked(time.perf_counter() - began)
+            return
 
 
 def frame(entries: Iterable[Entry]) -> bytes:

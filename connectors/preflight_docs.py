@@ -6,16 +6,12 @@ from typing import Any
 
 from connectors.avro_file import AVRO
 from connectors.batch import JSON, NDJSON
-from connectors.problems import MEDIA_TYPE
+from connectors.openapi_parts import LANGUAGE, SECURITY, failures, ref, whole
 from connectors.rows import CSV, XLSX
 
 _MAYBE_WORD, _MAYBE_WHOLE = {"type": ["string", "null"]}, {"type": ["integer", "null"]}
-_REASONS = {"type": "array", "items": {"$ref": "#/components/schemas/Reason"}}
+_REASONS = {"type": "array", "items": ref("Reason")}
 _COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
-
-
-def _object(text: str, /, **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "description": text, "required": list(properties), "properties": properties}
 
 
 def _repeat(of: str, *words: str) -> dict[str, Any]:
@@ -23,7 +19,7 @@ def _repeat(of: str, *words: str) -> dict[str, Any]:
     return {"enum": [*words, None], "description": text}
 
 
-_FINDING = _object(
+_FINDING = whole(
     "What a row would be told.",
     row={"type": "integer", "description": "Line of a text, row of a sheet, else ordinal; from 1."},
     answer={"enum": ["accepted", "refused"]},
@@ -34,7 +30,7 @@ _FINDING = _object(
     published=_repeat("what you have published", "duplicate", "conflict", "older"),
     errors=_REASONS,
 )
-_SUMMARY = _object(
+_SUMMARY = whole(
     "How many rows are what.",
     rows={"type": "integer"},
     accepted={"type": "integer"},
@@ -44,7 +40,7 @@ _SUMMARY = _object(
     published={"anyOf": [_COUNTS, {"type": "null"}], "description": "Null when it could not be asked of all rows."},
     unasked=_MAYBE_WORD | {"description": "Why it could not; null: it was."},
 )
-_REPORT = _object(
+_REPORT = whole(
     "The check of a file.",
     rows={"type": "array", "items": _FINDING},
     broken=_REASONS | {"description": "Why the file could not be read on after its last row here."},
@@ -64,13 +60,6 @@ _FAILURES = {
     500: "The gateway failed by its own fault.",
     503: "The gateway cannot say who asks now; ask again after Retry-After.",
 }
-_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
-_LANGUAGE = {
-    "name": "Accept-Language",
-    "in": "header",
-    "description": "The language of rules and remedies: en (default), ru or be.",
-    "schema": {"type": "string"},
-}
 
 
 def described(most: int) -> dict[str, Any]:
@@ -78,17 +67,12 @@ def described(most: int) -> dict[str, Any]:
     binary = {"type": "string", "format": "binary"}
     text = {"type": "string", "description": f"At most {most} rows."}
     bodies = {JSON: {}, NDJSON: text, CSV: text, AVRO: binary, XLSX: binary}
-    problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": words, "content": problem, **({"headers": _AFTER} if status in {429, 503} else {})}
-        for status, words in _FAILURES.items()
-    }
     report = {JSON: {"schema": _REPORT}, CSV: {"schema": {"type": "string"}}}
-    responses[200] = {"description": "What each row would be told.", "content": report}
+    answer = {200: {"description": "What each row would be told.", "content": report}}
     content = {kind: {"schema": schema} for kind, schema in bodies.items()}
     extra = {
-        "security": [{"ApiKey": []}, {"Certificate": []}],
-        "parameters": [_LANGUAGE],
+        "security": SECURITY,
+        "parameters": [LANGUAGE],
         "requestBody": {"required": True, "content": content},
     }
-    return {"responses": responses, "openapi_extra": extra}
+    return {"responses": answer | failures(_FAILURES), "openapi_extra": extra}

@@ -26,6 +26,8 @@ DIGEST_SIZE = 8
 SIZE = 4 * -(-(_NAME.size + 16) // 3) - 2
 """Characters of a receipt."""
 
+_BEYOND_LETTERS = b"~_"
+
 
 class Receipt(NamedTuple):
     """What a receipt says."""
@@ -49,17 +51,20 @@ class Receipts:
         self._cipher = AESSIV(hmac.digest(secrets.digest_key, b"migex.receipt", "sha512"))
 
     def issue(self, agency: str, receipt: Receipt) -> str:
-        """Return the receipt as it is told to the agency (its code): letters, digits, - and _."""
+        """Return the receipt as it is told to the agency (its code): letters, digits, ~ and _.
+
+        No "-": where one begins with it, a spreadsheet takes it for a formula.
+        """
         family, revision, record, digest = receipt
         sealed = self._cipher.encrypt(_NAME.pack(family, revision, record, digest), [agency.encode()])
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        return base64.b64encode(sealed, _BEYOND_LETTERS).rstrip(b"=").decode()
 
     def read(self, agency: str, told: str) -> Receipt | None:
         """Return what a receipt says; None: it is none that was ever given to this agency."""
         if len(told) != SIZE or not told.isascii():
             return None
         try:
-            sealed = base64.b64decode(told + "==", altchars=b"-_", validate=True)
+            sealed = base64.b64decode(told + "==", altchars=_BEYOND_LETTERS, validate=True)
             return Receipt(*_NAME.unpack(self._cipher.decrypt(sealed, [agency.encode()])))
         except (ValueError, InvalidTag):
             return None

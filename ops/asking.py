@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx
@@ -154,8 +154,8 @@ async def asked(settings: Settings, convention: Convention, kafka: Kafka) -> Asy
         async with httpx.AsyncClient(timeout=WORKER_SECS) as http:
             places = [TopicPartition(inbox.name, number) for number in range(inbox.partitions)]
             workers = Workers(settings, convention, http, lambda: _ends(consumer, places))
-            yield workers
-            workers.close()
+            with closing(workers):
+                yield workers
     except KafkaConnectionError as error:
         raise Unavailable("kafka-away", f"No broker answers at {kafka.bootstrap}.") from error
     finally:

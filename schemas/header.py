@@ -40,7 +40,6 @@ class Door(IntEnum):
     HTTP = 1
     KAFKA = 2
     FILE = 3
-    OUTBOX = 4
 
 
 class Header(NamedTuple):

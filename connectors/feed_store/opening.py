@@ -10,8 +10,9 @@ from pathlib import Path
 
 import stamina
 from sqlalchemy import Connection, Engine, column, create_engine, event, exc, inspect, select, table
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
+from connectors.sql_address import sql_address
 from schemas.errors import Broken, Misconfigured, Unavailable
 
 _BUSY_SECS = 5
@@ -82,14 +83,9 @@ def _address_proved() -> Iterator[None]:
 
 def _address(url: str) -> URL:
     try:
-        address = make_url(url)
-    except exc.ArgumentError as error:
-        raise Misconfigured("feed-url", f"The feed store's address cannot be read. {_REMEDY}") from error
-    if address.drivername in {"postgresql", "postgresql+psycopg"}:
-        return address.set(drivername="postgresql+psycopg")
-    if address.drivername != "sqlite" or not address.database or address.database == ":memory:":
-        raise Misconfigured("feed-url", f"The feed store needs a file of SQLite or a PostgreSQL database. {_REMEDY}")
-    return address
+        return sql_address(url)
+    except ValueError as error:
+        raise Misconfigured("feed-url", f"{error} {_REMEDY}") from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

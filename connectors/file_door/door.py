@@ -27,12 +27,13 @@ from connectors.file_door.folders import DONE, FAILED, dropped, prepare
 from connectors.file_door.reading import mapping_of, rows_of
 from connectors.file_door.settling import Settling
 from connectors.file_door.verdict_log import WHOLE_FILE, VerdictLog
-from connectors.inbox import Inbox
+from connectors.inbox import Inbox, keep
 from connectors.reasons import WHOLE, reason
 from connectors.rows import Row, TableMapping
 from connectors.texts import ENGLISH
 from connectors.verdicts import Answer, Arrival, answer, delivery_id, observe
-from schemas.errors import Refused, Unavailable
+from schemas.errors import Refused
+from schemas.header import Door
 from streams.crash_points import CrashPoint, Reach, never
 from streams.telemetry import DoorTelemetry, FileTelemetry
 
@@ -218,24 +219,12 @@ class FileDoor:
     def _one(self, claim: Claim, digest: bytes, row: Row) -> Answer:
         """Answer a row under a delivery id that is the same whenever the same file is read."""
         name = delivery_id(b"file", claim.agency.encode(), claim.family.encode(), digest, b"%d" % row.number)
-        arrival = Arrival(claim.agency, claim.family, name, int(self._edges.now() * 1000))
+        arrival = Arrival(claim.agency, claim.family, name, int(self._edges.now() * 1000), door=Door.FILE)
         return answer(self._edges.admission, arrival, row.event)
 
     async def _keep(self, claim: Claim, log: VerdictLog, answers: Sequence[tuple[int, Answer]]) -> None:
         """Put the entries into the inbox until they are there, then write the verdicts."""
-        entries = [each.entry for _, each in answers]
-        while True:
-            began = time.perf_counter()
-            try:
-                await self._edges.inbox.put(entries)
-            except Unavailable as away:
-                if not self._edges.inbox.usable:
-                    raise
-                _log.warning("The inbox does not answer; the same rows are sent again.", agency=claim.agency)
-                await asyncio.sleep(away.retry_after_secs)
-            else:
-                self._edges.telemetry.inbox_acked(time.perf_counter() - began)
-                break
+        await keep(self._edges.inbox, [each.entry for _, each in answers], self._edges.telemetry)
         self._edges.reach(CrashPoint.FILE_BEFORE_VERDICTS)
         log.add((number, each.verdict) for number, each in answers)
         self._edges.reach(CrashPoint.FILE_AFTER_VERDICTS)

@@ -124,9 +124,4 @@ def _table_rows(told: dict[str, Any]) -> Iterator[tuple[object, ...]]:
     if told["answer"] == "accepted":
         yield told["row"], told["answer"], "", "", "", "", told["receipt"]
     for each in told["errors"]:
-        yield told["row"], told["answer"], each["code"], _no_formula(each["field"]), each["rule"], each["remedy"], ""
-
-
-def _no_formula(field: str) -> str:
-    """Return a field's path so that no spreadsheet computes it: where the contract lacks it, the sender named it."""
-    return f"'{field}" if field.startswith(("=", "+", "-", "@", "\t", "\r")) else field
+        yield told["row"], told["answer"], each["code"], each["field"], each["rule"], each["remedy"], ""

@@ -13,8 +13,9 @@ from typing import Any, Literal, Protocol
 import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
+from connectors.sql_address import sql_address
 from schemas.errors import Misconfigured, Unavailable
 
 _log = structlog.get_logger(__name__)
@@ -179,14 +180,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 def _address(url: str) -> URL:
     try:
-        address = make_url(url)
-    except exc.ArgumentError as error:
-        raise Misconfigured("outbox-database", f"The address of the database cannot be read. {_REMEDY}") from error
-    if address.drivername in {"postgresql", "postgresql+psycopg"}:
-        return address.set(drivername="postgresql+psycopg")
-    if address.drivername != "sqlite" or not address.database or address.database == ":memory:":
-        raise Misconfigured("outbox-database", f"The outbox lies in a file of SQLite or in PostgreSQL. {_REMEDY}")
-    return address
+        return sql_address(url)
+    except ValueError as error:
+        raise Misconfigured("outbox-database", f"{error} {_REMEDY}") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""HTTP connections of the gateway: who is at the other end by certificate, and how long a request's head may take.
+"""HTTP connections: who is at the other end by certificate, and how long a request's head may take.
 
 uvicorn verifies client certificates but does not tell the application of them, and waits for ever for a head.
 """

@@ -8,6 +8,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from ops.processes.http_connection import Connection
+
 
 def serve(app: FastAPI, host: str, port: int, **options: Any) -> None:
     """Serve until SIGTERM or SIGINT, then end what is under way and return; `options` are uvicorn's.
@@ -17,4 +19,4 @@ def serve(app: FastAPI, host: str, port: int, **options: Any) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, **options)
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, http=Connection, **options)

@@ -289,3 +289,11 @@ def test_every_reason_is_complete_and_reached_by_a_test_and_told_in_the_docs() -
         assert len({tuple(sorted(re.findall(r"{\w+}", text))) for text in texts}) == 1, code
         assert f"`{code}`" in page, code
         assert f'"{code}"' in tests, code
+
+
+async def test_no_receipt_looks_like_a_formula(door: Door) -> None:
+    several = b"\n".join(line(header__record_no=f"A-{n}") for n in range(200))
+    answers = await door.post(several, **{"Content-Type": "application/x-ndjson"})
+    receipts = [each["receipt"] for each in answers.json()["verdicts"]]
+    assert len(set(receipts)) == 200
+    assert not any(receipt.startswith(("=", "+", "-", "@")) for receipt in receipts)

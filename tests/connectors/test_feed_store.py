@@ -154,16 +154,18 @@ def test_a_connection_that_breaks_in_a_step_costs_that_step_only(postgres: str) 
 
 WRITER = """
 import sys
+from itertools import count
 from connectors.feed_store import FeedStore
 from streams.fold import CellChange, CutClosed
 store = FeedStore(sys.argv[1], 1)
-print("ready", flush=True)
-while True:
+for steps in count():
     with store.begin(0) as step:
         n = step.position()
         step.view.put(b"n", str(n + 1).encode())
         step.write(CutClosed(n + 1, (CellChange("T|2018-01|A", n + 1, (n + 1,), {}),)))
         step.advance(n, n + 1)
+    if steps == 0:
+        print("begun", flush=True)
 """
 
 

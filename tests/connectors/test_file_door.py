@@ -10,7 +10,7 @@ import pytest
 
 from connectors.file_door.claim import kept_name
 from connectors.inbox import MemoryInbox
-from schemas.header import Kind
+from schemas.header import Door, Kind
 from tests.connectors.events import line
 from tests.connectors.files import Files, crossings
 
@@ -49,6 +49,9 @@ def test_every_row_has_a_verdict_and_the_file_comes_back_with_them(files: Files)
     assert all(refused[each] for each in ("rule", "remedy"))
     assert not refused["receipt"]
     assert [kind for kind, _ in entries(files)].count(Kind.REFUSED) == 1
+    assert isinstance(files.inbox, MemoryInbox)
+    came = {each.header.seq for each in files.inbox.entries if each.header.kind == Kind.EVENT}
+    assert came == {Door.FILE}
     assert b"NOWHERE" not in b"".join(path.read_bytes() for path in done.folder.glob("*.c*"))
 
 
