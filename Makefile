@@ -54,6 +54,7 @@ check: $(STAMP) fresh  ## style, types, layers, generated files, containers, ale
 REPORTED := $(if $(REPORT),--report $(REPORT))
 bench: $(STAMP)  ## measured comparisons, ours with Kafka Streams' in the same run (ORIGINALS=1000000 ROUNDS=1 PROBES=2000 REPORT=FILE.md)
 	$(BIN)/python -m bench.door $(REPORTED)
+	$(BIN)/python -m bench.dropped $(REPORTED)
 	$(BIN)/python -m bench.agents --takeover $(if $(ORIGINALS),--originals $(ORIGINALS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(REPORTED)
 	$(BIN)/python -m bench.delay --kills 30 $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
 	$(BIN)/python -m bench.rebuild $(REPORTED)

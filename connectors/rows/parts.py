@@ -56,19 +56,29 @@ class Part:
         self.reading = False
         self.phonetic = False  # how something is pronounced is no part of it
 
+    def begun(self, name: str, about: Mapping[str, str]) -> None:
+        """Take note of an element that has begun, by its local name."""
+
+    def ended(self, name: str) -> None:
+        """Take note of an element that has ended, by its local name."""
+
     def start(self, name: str, about: Mapping[str, str]) -> None:
-        """Take note of an element that begins."""
+        """Take an element that begins, from the parser."""
         self.elements += 1
         if self.elements > MAX_ELEMENTS:
             raise no_workbook()
-        if name.endswith("rPh"):
+        name = local(name)
+        if name == "rPh":
             self.phonetic = True
+        self.begun(name, about)
 
     def end(self, name: str) -> None:
-        """Take note of an element that ends."""
+        """Take an element that ends, from the parser."""
         self.reading = False
-        if name.endswith("rPh"):
+        name = local(name)
+        if name == "rPh":
             self.phonetic = False
+        self.ended(name)
 
     def text(self, text: str) -> None:
         """Take letters between elements."""
@@ -102,7 +112,7 @@ def _no_doctype(*_: object) -> None:
 
 def local(name: str) -> str:
     """Return a name without the prefix of its namespace."""
-    return name.rpartition(":")[2]
+    return name.rpartition(":")[2] if ":" in name else name  # asked twice for every element
 
 
 def unescaped(text: str) -> str:
@@ -150,9 +160,8 @@ class _All(Part):
         super().__init__()
         self.found: list[tuple[str, dict[str, str]]] = []
 
-    def start(self, name: str, about: Mapping[str, str]) -> None:
-        super().start(name, about)
-        self.found.append((local(name), {local(key): value for key, value in about.items()}))
+    def begun(self, name: str, about: Mapping[str, str]) -> None:
+        self.found.append((name, {local(key): value for key, value in about.items()}))
         if len(self.found) > MAX_STYLES:
             raise no_workbook()
 
@@ -172,14 +181,12 @@ class _Texts(Part):
         self.found: Shared = []
         self._cost = 0
 
-    def start(self, name: str, about: Mapping[str, str]) -> None:
-        super().start(name, about)
-        if local(name) == "t":
+    def begun(self, name: str, about: Mapping[str, str]) -> None:
+        if name == "t":
             self.reading = not self.phonetic
 
-    def end(self, name: str) -> None:
-        super().end(name)
-        if local(name) == "si":
+    def ended(self, name: str) -> None:
+        if name == "si":
             text = unescaped("".join(self.letters))
             self.letters.clear()
             self._cost += len(text.encode("utf-8", "replace")) + _COST_OF_TEXT
@@ -197,9 +204,7 @@ class _Styles(Part):
         self._cells: list[str] = []
         self._of_cells = False
 
-    def start(self, name: str, about: Mapping[str, str]) -> None:
-        super().start(name, about)
-        name = local(name)
+    def begun(self, name: str, about: Mapping[str, str]) -> None:
         if name == "cellXfs":
             self._of_cells = True
         elif name == "xf" and self._of_cells:
@@ -209,9 +214,8 @@ class _Styles(Part):
         if len(self._cells) + len(self._formats) > MAX_STYLES:
             raise no_workbook()
 
-    def end(self, name: str) -> None:
-        super().end(name)
-        if local(name) == "cellXfs":
+    def ended(self, name: str) -> None:
+        if name == "cellXfs":
             self._of_cells = False
 
     def dates(self) -> tuple[bool, ...]:

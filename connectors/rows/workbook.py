@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import BinaryIO
 
 from connectors.rows.cells import FLAW, Cell, Number
 from connectors.rows.package import opened
-from connectors.rows.parts import Part, Shared, about_book, local, pieces, unescaped
+from connectors.rows.parts import Part, Shared, about_book, pieces, unescaped
 from connectors.rows.table import MAX_COLUMNS, Cells, bad_table, no_workbook
 
 MAX_ROW = 1_048_576
@@ -23,7 +24,7 @@ MAX_ROW = 1_048_576
 _LAST_SERIAL = 2_958_466
 """The day after 9999-12-31 as a workbook counts days."""
 
-_POSITION = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_LETTERS = re.compile(r"[A-Z]{1,3}")
 
 
 def cells_of(file: BinaryIO, sheet: str | None) -> Iterator[tuple[int, Cells]]:
@@ -82,43 +83,43 @@ class _Rows(Part):
         found, self._found = self._found, []
         return found
 
-    def start(self, name: str, about: Mapping[str, str]) -> None:
-        """Take note of an element that begins."""
-        super().start(name, about)
-        name = local(name)
+    def begun(self, name: str, about: Mapping[str, str]) -> None:
+        """Take note of a row, a cell, or what stands in a cell."""
         if name == "c":
-            before = self._column
-            self._column = before + 1 if "r" not in about else _column(about["r"])
-            if self._column <= before:
+            before, position = self._column, about.get("r")
+            self._column = column = before + 1 if position is None else _column(position)
+            if column <= before:
                 raise no_workbook()
-            if self._column >= MAX_COLUMNS:
+            if column >= MAX_COLUMNS:
                 raise bad_table("A table has at most {n} columns.", n=MAX_COLUMNS)
             self._kind, self._style = about.get("t", "n"), about.get("s", "0")
             self.letters.clear()
+        elif name in {"v", "t"}:
+            self.reading = not self.phonetic
         elif name == "row":
             number = about.get("r", str(self._row + 1))
             if not (number.isdecimal() and len(number) < 8 and self._row < int(number) <= MAX_ROW):
                 raise no_workbook()
             self._row, self._cells, self._column = int(number), [], -1
-        elif name in {"v", "t"}:
-            self.reading = not self.phonetic
 
-    def end(self, name: str) -> None:
-        """Take note of an element that ends."""
-        super().end(name)
-        name = local(name)
+    def ended(self, name: str) -> None:
+        """Take the value of a cell, or a row."""
         if name == "c":
             cells = self._cells
-            cells += [None] * (self._column + 1 - len(cells))
-            cells[self._column] = self._cell("".join(self.letters))
+            lacking = self._column - len(cells)
+            if lacking < 0:  # a cell in a cell
+                raise no_workbook()
+            if lacking:
+                cells += [None] * lacking
+            cells.append(self._cell("".join(self.letters)) if self.letters else None)
             self.letters.clear()
         elif name == "row" and any(each is not None for each in self._cells):
             self._found.append((self._row, self._cells))
 
-    def _cell(self, text: str) -> Cell | None:
+    def _cell(self, text: str) -> Cell:
         read = self._readers.get(self._kind)
-        if not text or read is None:
-            return FLAW if text else None
+        if read is None:
+            return FLAW
         try:
             return read(text)
         except (ValueError, LookupError, InvalidOperation, OverflowError):
@@ -132,11 +133,18 @@ class _Rows(Part):
 
 def _column(position: str) -> int:
     """Return the number of a position's column, from 0."""
-    found = _POSITION.fullmatch(position)
-    if found is None:
+    letters = position.rstrip("0123456789")
+    if not 1 <= len(position) - len(letters) <= 7:
+        raise no_workbook()
+    return _named(letters)
+
+
+@lru_cache(maxsize=MAX_COLUMNS)
+def _named(letters: str) -> int:
+    if not _LETTERS.fullmatch(letters):
         raise no_workbook()
     number = 0
-    for letter in found[1]:
+    for letter in letters:
         number = number * 26 + ord(letter) - 64
     return number - 1
 
