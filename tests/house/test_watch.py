@@ -1,30 +1,24 @@
-"""What watches the system names only what exists: metrics, processes, runbooks, images."""
+"""What watches the system names only what exists: metrics, labels, runbooks."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 import yaml
 
 from ops import dashboard
-from ops.processes import AGENTS, PROCESSES
-from ops.settings import Settings
 from streams.telemetry import METRICS
 from tests.house import tree
 
 OPS = tree.ROOT / "ops"
 PROMETHEUS = OPS / "prometheus"
 RUNBOOKS = OPS / "runbooks"
-COMPOSE: Mapping[str, Any] = yaml.safe_load((tree.ROOT / "docker-compose.yml").read_text())
-STEPS = ("init", "kafka-files", "rights", "topics")
 RULES: Mapping[str, Any] = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
 ALERTS: Mapping[str, Mapping[str, Any]] = {
     rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
@@ -88,53 +82,6 @@ def test_prometheus_takes_every_expression(tmp_path: Path) -> None:
 def test_the_dashboard_begins_with_the_books() -> None:
     first = dashboard.ROWS[0][1][0]
     assert [re.findall(r'entry="(\w+)"', query.expr) for query in first.queries] == [[e] for e in dashboard.ENTRIES]
-
-
-def test_every_container_is_a_process_or_what_it_needs() -> None:
-    # A process without a container is no error here: whoever runs it elsewhere need not run it in containers.
-    assert set(COMPOSE["services"]) <= {*PROCESSES, *STEPS, "kafka", "prometheus", "grafana"}
-
-
-def test_the_containers_run_the_kafka_that_the_tests_run() -> None:
-    pom = ElementTree.parse(OPS / "kafka" / "pom.xml")
-    version = pom.findtext(".//{*}properties/{*}kafka.version")
-    assert COMPOSE["services"]["kafka"]["image"] == f"apache/kafka:{version}"
-
-
-def test_containers_are_pinned_and_reachable_from_this_machine_only() -> None:
-    for name, service in COMPOSE["services"].items():
-        assert re.search(r":v?\d+\.\d+\.\d+", service["image"]), name
-        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), name
-
-
-@pytest.mark.parametrize("name", PROCESSES)
-def test_every_process_has_a_container_whose_health_is_asked_for(name: str) -> None:
-    container = COMPOSE["services"][name]
-    assert container["command"] == (["worker", name] if name in AGENTS else [name])
-    assert f"http://127.0.0.1:{Settings().address(name)[1]}/health" in container["healthcheck"]["test"][-1]
-
-
-def test_containers_find_the_workers_where_they_answer() -> None:
-    told = COMPOSE["x-process"]["environment"]["MIGEX_METRICS__WORKERS"]
-    named = dict(each.split("=") for each in told.split(","))
-    assert named == {name: f"{name}:{Settings().address(name)[1]}" for name in ("deduplicate", "reconcile")}
-
-
-def test_what_the_containers_mount_exists() -> None:
-    mounts = [volume for service in COMPOSE["services"].values() for volume in service.get("volumes", [])]
-    files = [volume.split(":")[0] for volume in mounts if volume.startswith("./")]
-    assert files
-    assert [file for file in files if not (tree.ROOT / file).exists()] == []
-
-
-def test_the_container_files_follow_their_formats() -> None:
-    for tool, *arguments in (
-        ["hadolint", "Dockerfile"],
-        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
-    ):
-        command = [str(Path(sys.executable).parent / tool), *arguments]
-        checked = subprocess.run(command, cwd=tree.ROOT, capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def series_of(name: str, kind: str) -> set[str]:
