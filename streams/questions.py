@@ -12,10 +12,9 @@ from typing import Any
 
 import msgspec
 
-from schemas import contracts
 from schemas.header import ACCEPTED_AT, SEQ, Door, Op
 from streams.dataflows import DATAFLOWS
-from streams.dataflows.definition import Dataflow, Rules
+from streams.dataflows.definition import Rules
 from streams.deduplicate import DELIVERY_SIZE, Version, read_state, refusals_key, winner
 from streams.fold import View
 from streams.reconcile.component import BROKEN, SILENT, Component, component_key, read_place
@@ -109,21 +108,15 @@ def standing(view: View, stage: Reconcile, block: int, record: bytes) -> dict[st
 
 
 def outside_of(report: Report, rules: Rules, counting: Collection[str] = ()) -> list[dict[str, str]]:
-    """Return the tables that read reports of this family and do not count this one, each with the reason.
+    """Return the tables that read reports of this family and do not count this one, each with the rule.
 
-    `outside-universe`: the code of a core field (named) is none that the convention counts; else what the table itself
-    says, or `table-rule`.
+    `reason` is a code of `connectors/fates.csv`; of `outside-universe` the core field is named, too.
     """
-    return [
-        {"table": flow.id, **_why(flow, report, rules)}
-        for flow in DATAFLOWS.values()
-        if report.family in flow.families and flow.id not in counting
-    ]
-
-
-def _why(flow: Dataflow, report: Report, rules: Rules) -> dict[str, str]:
-    known = contracts.family(report.family).core_index
-    for field, counted in rules.convention.tables[flow.id].universe.items():
-        if field in known and report.code(field) not in counted:
-            return {"reason": "outside-universe", "field": field}
-    return {"reason": (flow.outside and flow.outside(report, rules)) or "table-rule"}
+    found = []
+    for flow in DATAFLOWS.values():
+        if report.family in flow.families and flow.id not in counting:
+            left = flow.left_out(report, rules)
+            if left is not None:  # mostly; it states nothing of its own where what else happened has stated it
+                field = {} if left.field is None else {"field": left.field}
+                found.append({"table": flow.id, "reason": left.code, **field})
+    return found

@@ -34,4 +34,4 @@ def reading(families: frozenset[int]) -> Reading:
 def facts_of(history: Sequence[Happening], rules: Rules) -> list[Fact]:
     """Return all that one person's history states, in every table that reads one of its families."""
     read = reading(frozenset([happening.report.family for happening in history]))
-    return [fact for flow in (*read.by_happening, *read.by_person) for fact in flow.facts(history, rules)]
+    return [fact for flow in (*read.by_happening, *read.by_person) for fact in flow.stated(history, rules)]

@@ -12,7 +12,7 @@ import msgspec
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES
 from schemas.conventions import Convention
-from streams.reconcile.happenings import Happening, Report
+from streams.reconcile.happenings import Code, Happening, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,21 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
         return self.cell.partition("|")[0]
 
 
+class Counted(NamedTuple):
+    """The codes of a core field that a table counts."""
+
+    field: str
+    place: int  # among the core's codes
+    codes: frozenset[Code]
+
+
+class LeftOut(NamedTuple):
+    """Which rule leaves a report out of a table: a code of `connectors/fates.csv`, and the field of `universe`."""
+
+    code: str
+    field: str | None = None
+
+
 @dataclass(frozen=True)
 class Rules:
     """What a table may ask besides the history: the recipient's convention and the code lists."""
@@ -67,6 +82,22 @@ class Rules:
             (FAMILIES[family].id, agency.id): place
             for agency in self.convention.agencies.values()
             for family, place in agency.precedence.items()
+        }
+
+    def counted(self, table: str, family: int) -> Sequence[Counted]:
+        """Return what the convention lets a table count of a family's reports (`universe`)."""
+        return self._counted[table, family]
+
+    @cached_property
+    def _counted(self) -> dict[tuple[str, int], tuple[Counted, ...]]:
+        return {
+            (table.id, family.id): tuple(
+                Counted(field, family.core_index[field], frozenset(codes))
+                for field, codes in table.universe.items()
+                if field in family.core_index
+            )
+            for table in self.convention.tables.values()
+            for family in FAMILIES.values()
         }
 
     def rank(self, family: int, agency: int) -> int:
@@ -90,10 +121,32 @@ class Dataflow:
     families: frozenset[int]  # permanent numbers of the event families it reads
     dimensions: tuple[Dimension, ...]
     measures: tuple[Measure, ...]
-    facts: FactsOf
+    facts: FactsOf  # asked for what `left_out` lets through only
     by_happening: bool = False  # a happening states the same facts whatever else happened to the person
     net: Net | None = None
-    outside: OutsideOf | None = None  # told to those who ask about a record; no figure depends on it
+    outside: OutsideOf | None = None
+
+    def stated(self, history: Sequence[Happening], rules: Rules) -> Iterable[Fact]:
+        """Return the facts that one person's history states here: of the reports that no rule leaves out."""
+        families, left_out = self.families, self.left_out
+        counted = [
+            happening
+            for happening in history
+            if (report := happening.reports[0]).family in families and left_out(report, rules) is None
+        ]
+        return self.facts(counted, rules) if counted else ()
+
+    def left_out(self, report: Report, rules: Rules) -> LeftOut | None:
+        """Return the rule that leaves a report of these families out; None: it counts.
+
+        The one place where that is decided, so that who asks about a record is told the very rule that counted.
+        """
+        codes = report.core.codes
+        for field, place, counted in rules.counted(self.id, report.family):
+            if codes[place] not in counted:
+                return LeftOut("outside-universe", field)
+        code = self.outside(report, rules) if self.outside is not None else None
+        return None if code is None else LeftOut(code)
 
 
 def cell(table: str, period: str, *codes: object) -> str:

@@ -22,13 +22,9 @@ def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
     for happening in history:
         coupon = happening.report
         if coupon.family == ARRIVED:
-            direction, country, other = "ARR", coupon.code("from_country"), coupon.code("from_district")
-        elif coupon.family == DEPARTED:
-            direction, country, other = "DEP", coupon.code("to_country"), coupon.code("to_district")
+            direction, country = "ARR", coupon.code("from_country")
         else:
-            continue
-        if _is_within(country, other, coupon, rules):
-            continue
+            direction, country = "DEP", coupon.code("to_country")
         month = period_of(coupon.core.day, F01.freq)
         area = rules.lists.area(str(country))
         yield Fact(
@@ -39,11 +35,8 @@ def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
 def outside(coupon: Report, rules: Rules) -> str | None:
     """Return why a coupon does not count: the person stayed in the district."""
     country, other = ("from_country", "from_district") if coupon.family == ARRIVED else ("to_country", "to_district")
-    return "move-in-district" if _is_within(coupon.code(country), coupon.code(other), coupon, rules) else None
-
-
-def _is_within(country: object, district: object, coupon: Report, rules: Rules) -> bool:
-    return country == rules.convention.country_alpha3 and district == coupon.code("district")
+    within = (rules.convention.country_alpha3, coupon.code("district"))
+    return "move-in-district" if (coupon.code(country), coupon.code(other)) == within else None
 
 
 F01 = Dataflow(

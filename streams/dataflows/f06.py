@@ -15,19 +15,14 @@ from streams.reconcile.happenings import Happening, picking
 
 _CONTRACT = FAMILIES["border.crossing"]
 CROSSING = _CONTRACT.id
-_codes = picking(_CONTRACT, "result", "direction", "section", "mode", "purpose", "checkpoint")
+_codes = picking(_CONTRACT, "direction", "section", "mode", "purpose", "checkpoint")
 
 
 def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
-    """Yield one fact per crossing that was let through, under its month."""
-    let_through = rules.convention.tables[F06.id].universe["result"]
+    """Yield one fact per crossing, under its month; whoever was not let through is none (`universe`)."""
     for happening in history:
         crossing = happening.reports[0]
-        if crossing.family != CROSSING:
-            continue
-        result, direction, section, mode, purpose, checkpoint = _codes(crossing)
-        if result not in let_through:
-            continue
+        direction, section, mode, purpose, checkpoint = _codes(crossing)
         citizenship = crossing.core.citizenship
         citizen = "C" if rules.convention.country_alpha3 in citizenship else "F"
         area = rules.lists.area(citizenship[0] if citizenship else "XXX")

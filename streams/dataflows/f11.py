@@ -23,11 +23,8 @@ SEX = {1: "M", 2: "F"}
 def facts(history: Sequence[Happening], rules: Rules) -> Iterator[Fact]:
     """Yield one fact per decision, under its quarter; the person counts with the first of a cell."""
     counted: set[str] = set()
-    permits = rules.convention.tables[F11.id].universe["permit_type"]
     for happening in history:
         decision = happening.report
-        if decision.family != DECISION or decision.code("permit_type") not in permits:
-            continue
         key = _cell(decision.core, rules, decision.code)
         yield Fact(key, decision.record, (1, int(key not in counted)))
         counted.add(key)

@@ -101,7 +101,7 @@ class Reconcile:
 
     def _alone(self, report: Report, flows: Iterable[Dataflow]) -> list[Fact]:
         history = (Happening((report,)),)
-        return [fact for flow in flows for fact in flow.facts(history, self._rules)]
+        return [fact for flow in flows for fact in flow.stated(history, self._rules)]
 
     def renew(self, component: Component) -> tuple[list[Fact], list[Fact]]:
         """Bring what one person states up to date after single reports came or went; return what goes and what comes.
@@ -112,10 +112,12 @@ class Reconcile:
         changed, near = component.changed, component.near()
         by_happening, by_person = reading(frozenset(changed.values()))
         history = self._history(near)
-        new = [fact for flow in by_happening for fact in flow.facts(history, self._rules)]
+        new = [fact for flow in by_happening for fact in flow.stated(history, self._rules)]
         tellers = component.reports.values() if by_person else near
         for flow in by_person:
-            new.extend(flow.facts(self._history([k for k in tellers if k.report.family in flow.families]), self._rules))
+            new.extend(
+                flow.stated(self._history([k for k in tellers if k.report.family in flow.families]), self._rules)
+            )
         tables = {flow.id for flow in by_person}
         gone, stays = component.gone, list[Fact]()
         for kept in tellers:

@@ -80,10 +80,15 @@ OTHERS = [number for number in range(8) if number != HOME]
 
 async def test_the_worker_that_has_the_partition_is_asked(settings: Settings) -> None:
     deduplicate = [worker(OTHERS), worker([HOME], VERSIONS)]
-    outside = {"standing": "outside", "cells": [], "seq": 1, "outside": [{"table": "F06", "reason": "table-rule"}]}
+    outside = {
+        "standing": "outside",
+        "cells": [],
+        "seq": 1,
+        "outside": [{"table": "F01", "reason": "move-in-district"}],
+    }
     async with working(settings, deduplicate=deduplicate, reconcile=[worker([BLOCK_HOME], outside)]):
         (found,) = await fates(settings)
-    assert (found["state"], found["reasons"][0]["code"]) == ("not-counted", "table-rule")
+    assert (found["state"], found["reasons"][0]["code"]) == ("not-counted", "move-in-district")
     assert str(BLOCK) not in str(found)
 
 

@@ -11,7 +11,6 @@ from schemas import core
 from schemas.header import Kind, Op
 from streams import questions
 from streams.reconcile.fold import Reconcile
-from streams.reconcile.happenings import read_report
 from streams.replay import Replay
 from tests.laws.records import CROSSING, DAY_MS, Crossing, Entry, delivery, inbox_frame, rules
 
@@ -123,13 +122,6 @@ def test_a_record_that_no_table_counts_is_outside() -> None:
     codes = (*made.codes[:place], "REFUSED", *made.codes[place + 1 :])
     refused = refused._replace(core=core.encode(replace(made, codes=codes)))
     assert standing(world(refused), refused)["standing"] == "outside"
-
-
-def test_what_a_table_does_not_count_by_its_definition_alone_is_said_so() -> None:
-    header, raw = delivery(ONE)
-    report = read_report(header.record, (header.agency, header.family, 1, header.recorded_at), raw)
-    assert questions.outside_of(report, rules()) == [{"table": "F06", "reason": "table-rule"}]
-    assert questions.outside_of(report, rules(), {"F06"}) == []
 
 
 def test_a_record_that_a_table_failed_on_is_quarantined() -> None:
