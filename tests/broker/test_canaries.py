@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,17 +16,21 @@ from pathlib import Path
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from connectors.outbox.database import Database
+from connectors.rows import SUFFIXES
 from ops import secrets, system
+from ops.access import access
+from ops.archive import admin_client
 from ops.processes import PROCESSES
-from ops.settings import Checkpoints, Outbox, Settings, with_free_ports
+from ops.settings import Checkpoints, Files, Outbox, Settings, with_free_ports
 from schemas.conventions import load
 from streams.topics import Topics
 from tests.laws import canaries
-from tests.laws.canaries import Canary, found
+from tests.laws.canaries import STEMS, Canary, found
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
@@ -33,15 +38,21 @@ SAMPLE, IDENTITIES = 150, 1000
 REQUEST = 500
 BY_OUTBOX = "mvd"
 """Whose outbox it is; each has a poller of its own."""
+BY_FILE = ("gpk", "labour")
+"""Who drops files and has them checked, of a sample; a folder of each of an agency's families gets a dozen files."""
+PLANTED = "migex.planted"
+"""A topic of ours that holds a canary, so that one knows that the search sees."""
 
 
 class Town:
     """A whole system, and what the agencies have of it."""
 
     def __init__(self, home: Path) -> None:
-        self.settings = with_free_ports(home / "ours", checkpoints=Checkpoints(secs=1.0))
         self.agencys, self.scratch = home / "agencys", home / "scratch"
         self.agencys.mkdir()
+        self.folders = self.agencys / "files"
+        files = Files(directory=str(self.folders), settle_secs=0.2, look_secs=0.1)
+        self.settings = with_free_ports(home / "ours", checkpoints=Checkpoints(secs=1.0), files=files)
         convention = load(self.settings.convention)
         self.agencies = tuple(convention.agencies)
         self.topics = Topics.of(self.settings.generation, convention)
@@ -76,6 +87,32 @@ class Town:
             await producer.flush()
         return len(sent)
 
+    def by_file(self, sent: Sequence[Canary]) -> int:
+        """Drop them as files of every kind, whole and broken; return how many rows, or whole files, were answered."""
+        back = canaries.drop(self.folders, sent)
+        until(lambda: all((folder / "summary.json").exists() for folder in back), 400)
+        self.told += canaries.given_back(self.folders, back)
+        return sum((folder / "verdicts.jsonl").read_bytes().count(b"\n") for folder in back)
+
+    def by_preflight(self, sent: Sequence[Canary]) -> None:
+        """Have such files checked over HTTP, and one by the command; nothing of it is a delivery."""
+        with httpx.Client(base_url=self.settings.gateway_url, timeout=60) as client:
+            for agency, family in sorted({(each.agency, each.family) for each in sent}):
+                own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+                for number, (name, content) in enumerate(canaries.dropped(family, own).items()):
+                    kind, form = SUFFIXES.get(Path(name).suffix, ""), ("text/csv", "application/json")[number % 2]
+                    headers = {"X-API-Key": self.key(agency), "Content-Type": kind, "Accept": form}
+                    answer = client.post(f"/v1/preflight/{family}", content=content, headers=headers)
+                    assert answer.status_code < 500, answer.text
+                    self.told.append(repr(answer.headers).encode() + answer.content)
+        file = self.agencys / "checked.csv"
+        file.write_bytes(canaries.dropped(family, own)["right.csv"])
+        words = ("preflight", str(file), "--agency", agency, "--family", family)
+        argv = [sys.executable, "-m", "ops.cli", *words]
+        told = subprocess.run(argv, env=self.settings.inherited(), capture_output=True, check=False)
+        assert b"accepted" in told.stdout
+        self.told += [told.stdout, told.stderr]
+
     def by_outbox(self, sent: Sequence[Canary]) -> int:
         """Write them into an agency's database, from which the poller's process brings them."""
         own = [each for each in sent if each.agency == BY_OUTBOX]
@@ -107,7 +144,7 @@ class Town:
         """Return how many deliveries the doors say that they have answered."""
         return sum(
             sample.value
-            for name in ("gateway", "kafka-door")
+            for name in ("gateway", "kafka-door", "file-door")
             for family in text_string_to_metric_families(self.numbers()[name].decode())
             for sample in family.samples
             if sample.name == "migex_receipts_total"
@@ -120,12 +157,12 @@ class Town:
 
     async def kept(self) -> dict[str, bytes]:
         """Return all that lies in Kafka, unpacked, but for the agencies' own topics."""
+        async with admin_client(access(self.settings)) as admin:
+            topics = {each["topic"]: each["partitions"] for each in await admin.describe_topics()}
         found: dict[str, bytes] = {}
         async with AIOKafkaConsumer(bootstrap_servers=self.settings.broker.bootstrap) as consumer:
-            for topic in sorted(await consumer.topics()):
-                places = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
-                if own_input(topic) or not places:
-                    continue
+            for topic in sorted(topic for topic in topics if not own_input(topic)):
+                places = [TopicPartition(topic, each["partition"]) for each in topics[topic]]
                 consumer.assign(places)
                 await consumer.seek_to_beginning(*places)
                 parts = []
@@ -135,6 +172,16 @@ class Town:
                             parts += [message.key or b"", message.value or b"", repr(message.headers).encode()]
                 found[topic] = b"\n".join(parts)
         return found
+
+    async def plant(self, text: bytes) -> None:
+        """Put a text into a topic of ours as it is, and once more packed."""
+        async with admin_client(access(self.settings)) as admin:
+            await admin.create_topics([NewTopic(PLANTED, 1, 1)])
+        for packing in (None, "gzip"):
+            async with AIOKafkaProducer(
+                bootstrap_servers=self.settings.broker.bootstrap, compression_type=packing
+            ) as producer:
+                await producer.send_and_wait(PLANTED, text, headers=[("said", text)])
 
 
 def own_input(place: str) -> bool:
@@ -160,24 +207,41 @@ def town(broker: str, tmp_path: Path) -> Iterator[Town]:
 
 @pytest.mark.parametrize("count", [SAMPLE, pytest.param(IDENTITIES, marks=pytest.mark.long)])
 def test_no_canary_gets_beyond_a_door(town: Town, count: int) -> None:
+    some = town.agencies if count == IDENTITIES else BY_FILE
     sent = {door: [*canaries.canaries(count, town.agencies, door)] for door in ("http", "kafka", "outbox")}
-    deliveries = town.by_http(sent["http"]) + town.by_outbox(sent["outbox"])
+    sent |= {door: [*canaries.canaries(count, some, door)] for door in ("file", "preflight")}
+    deliveries = town.by_http(sent["http"]) + town.by_outbox(sent["outbox"]) + town.by_file(sent["file"])
     deliveries += asyncio.run(town.by_kafka(sent["kafka"]))
     until(lambda: town.received() == deliveries == town.booked())
+    town.by_preflight(sent["preflight"])
     shelf = town.settings.checkpoints_directory
     until(lambda: bool([*shelf.rglob("manifest.json")]))
+    assert town.received() == deliveries == town.booked()
+    asyncio.run(town.plant(STEMS[1].encode()))
     said = {"answers": b"\n".join(town.told), **town.numbers(), **asyncio.run(town.kept())}
+    in_topic = said.pop(PLANTED)
     system.down(town.settings, Console(quiet=True))
-    inputs = []
+    inputs, in_files = [], []
     for name, data in canaries.files(town.settings.home):
-        if any(map(own_input, Path(name).parts)):
+        parts = Path(name).parts
+        if any(map(own_input, parts)):
             inputs.append(data)
+        elif any(part.startswith(PLANTED) for part in parts):
+            in_files.append(data)
         else:
             said[name] = data
     said |= dict(canaries.contents(town.settings.home, town.scratch))
     assert {where: leak for where, data in said.items() if (leak := found(data))} == {}
     looked = " ".join(said)
+    roles = ["inbox", "log", "partials", *(f"verdicts:{agency}" for agency in town.agencies)]
+    assert [role for role in roles if not said[town.topics.name(role)]] == []
     for place in ("migex.inbox.v1", "migex.log.g1", "verdicts", "logs/gateway.log", "logs/outbox.log", "feed.db opened",
-                  "checkpoints/g1/reconcile", "state", "kafka-door", "/v1/books"):  # fmt: skip
+                  "checkpoints/g1/reconcile", "state", "kafka-door", "/v1/books", "logs/file-door.log"):  # fmt: skip
         assert place in looked, f"{place} was not looked at: {looked}"
     assert found(b"".join(inputs)), "not even the agencies' topics hold one: nothing was tried"
+    text = STEMS[1].encode()
+    assert (in_topic.count(text), in_topic.count(repr(text)[2:-1].encode())) == (2, 2), "packed ones, and headers, too"
+    assert found(b"".join(in_files))
+    planted = canaries.planted(town.settings.home, b64encode(text))
+    again = (*canaries.files(town.settings.home), *canaries.contents(town.settings.home, town.scratch))
+    assert planted - {where for where, data in again if found(data)} == set()

@@ -7,14 +7,15 @@ program might keep it; record numbers are the agency's own names for its papers,
 from __future__ import annotations
 
 import copy
+import csv
 import json
 import re
 import shutil
 import sqlite3
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -28,6 +29,8 @@ from connectors.outbox.database import Database, definition
 from schemas import conventions, phonetics
 from schemas.contracts import FAMILIES, Family, Field
 from tests.connectors.events import event
+from tests.connectors.test_rows import flat, text
+from tests.connectors.workbooks import workbook
 
 STEMS = ("Zqxjkv", "Щъыжэю", "773041955")
 """By which letters of both alphabets and digits are found; in no word of ours, and too long to come by chance."""
@@ -138,6 +141,64 @@ def avro_file(family: str, sent: Sequence[Canary]) -> bytes:
     return out.getvalue()
 
 
+def dropped(family: str, sent: Sequence[Canary]) -> dict[str, bytes]:
+    """Return the events of a family as an agency's files of every kind, by name; some are broken as a whole.
+
+    `all` in a name: with the rows that have a column which the contract does not know, so that nobody reads the file.
+    """
+    known = {field.path for field in FAMILIES[family].fields}
+    cells = [flat(each.said) for each in sent]
+    tables = {"right": [each for each in cells if each.keys() <= known], "all": cells}
+    lines = b"\n".join(each.json() for each in sent)
+    files = {"events.jsonl": lines, "events.avro": avro_file(family, sent), "wrong.docx": lines,
+             "events.json": b"[" + b",".join(each.json() for each in sent if not each.cut_short) + b"]",
+             f"{STEMS[1]}.json": b"[" + lines}  # fmt: skip
+    for name, rows in tables.items():
+        titles = [*dict.fromkeys(title for row in rows for title in row)]
+        made = [titles, *([text(row.get(title)) for title in titles] for row in rows)]
+        files[f"{name}.csv"] = _csv(made, ",").encode()
+        files[f"{name}-1251.csv"] = _csv(made, ";").encode("cp1251")
+        files[f"{name}.xlsx"] = workbook(made)
+    files["torn.csv"] = files["right.csv"] + f'"{STEMS[0]}'.encode()  # a text that does not end
+    files |= {f"torn-{name}": files[name][:-20] for name in ("events.avro", "right.xlsx")}
+    return files
+
+
+def _csv(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+    made = StringIO(newline="")
+    csv.writer(made, delimiter=delimiter).writerows(rows)
+    return made.getvalue()
+
+
+def drop(root: Path, sent: Sequence[Canary]) -> dict[Path, bytes]:
+    """Drop the events into the agencies' folders as files of every kind; return each by the folder it comes back in."""
+    back = {}
+    for agency, family in {(each.agency, each.family): None for each in sent}:
+        own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+        for name, content in dropped(family, own).items():
+            waiting = root / agency / "in" / family / name
+            part = waiting.with_name(f"{name}.part")
+            part.write_bytes(content)
+            part.rename(waiting)
+            failed = name.startswith(("torn", "all", "wrong", STEMS[1]))
+            back[root / agency / ("failed" if failed else "done") / family / name] = content
+    return back
+
+
+def given_back(root: Path, back: Mapping[Path, bytes]) -> list[bytes]:
+    """Return all that lies in the agencies' folders and is not, byte for byte, what this agency dropped itself.
+
+    A file that is called after somebody is called so in its own summary, and nowhere else.
+    """
+    told = []
+    for path in sorted(root.rglob("*")):
+        if not path.is_file() or (path.name == path.parent.name and back.get(path.parent) == path.read_bytes()):
+            continue
+        named = path.parent.name.encode() if path.name == "summary.json" and path.parent in back else None
+        told.append(path.read_bytes().replace(named, b"") if named else path.read_bytes())
+    return told
+
+
 def fill_outbox(database: Database, sent: Sequence[Canary]) -> None:
     """Make the outbox in a file of SQLite, and write the events into it."""
     with sqlite3.connect(str(database.engine.url.database)) as writer:
@@ -156,19 +217,19 @@ def told_by_outbox(database: Database) -> list[bytes]:
 
 def _forms(stem: str) -> Iterator[bytes]:
     """Yield how a text may be kept: in several encodings, escaped, in base64, and as names are compared."""
-    for text in {stem, stem.lower(), stem.upper()}:
-        plain = text.encode()
+    for form in {stem, stem.lower(), stem.upper()}:
+        plain = form.encode()
         yield from (
             plain,
-            text.encode("utf-16-le"),
-            text.encode("utf-16-be"),
-            text.encode("cp1251"),
+            form.encode("utf-16-le"),
+            form.encode("utf-16-be"),
+            form.encode("cp1251"),
             plain.hex().encode(),
-            quote(text).encode(),
-            quote(text).lower().encode(),
+            quote(form).encode(),
+            quote(form).lower().encode(),
             repr(plain)[2:-1].encode(),
         )
-        for escaped in (text.encode("ascii", "backslashreplace"), json.dumps(text)[1:-1].upper().encode()):
+        for escaped in (form.encode("ascii", "backslashreplace"), json.dumps(form)[1:-1].upper().encode()):
             yield escaped.replace(b"\\U", b"\\u")
         for shift in range(3):  # where it begins in a group of three bytes; its ends depend on what is beside it
             coded = b64encode(bytes(shift) + plain)
@@ -196,6 +257,22 @@ def files(directory: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(directory.rglob("*")):
         if path.is_file():
             yield str(path.relative_to(directory)), path.read_bytes()
+
+
+def planted(directory: Path, text: bytes) -> set[str]:
+    """Put a text into a file, and into every RocksDB and SQLite below a directory; return where one should find it."""
+    (directory / "planted").write_bytes(text)
+    places = {"planted"}
+    for mark in sorted(directory.rglob("CURRENT")):
+        with closing(Rdict(str(mark.parent), Options(raw_mode=True))) as held:
+            held[b"planted"] = text
+        places.add(f"{mark.parent.relative_to(directory)} opened")
+    for path in sorted(directory.rglob("*.db")):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE planted (said BLOB)")
+            database.execute("INSERT INTO planted VALUES (?)", (text,))
+        places.add(f"{path.relative_to(directory)} opened")
+    return places
 
 
 def contents(directory: Path, scratch: Path) -> Iterator[tuple[str, bytes]]:

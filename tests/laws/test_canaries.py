@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -22,7 +22,7 @@ import httpx
 import orjson
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from starlette.types import ASGIApp
 
 from connectors.admission import Admission
@@ -31,6 +31,7 @@ from connectors.agency_topics import KafkaDoor, Routes
 from connectors.body_keys import BodyKeys
 from connectors.callers import Callers
 from connectors.entry import Entry
+from connectors.fates import Cuts, Place, Told
 from connectors.file_door.door import Edges as FileEdges
 from connectors.file_door.door import FileDoor, Terms
 from connectors.gateway import Edges, create_app
@@ -39,6 +40,9 @@ from connectors.outbox.delivery import Gateway
 from connectors.outbox.poller import Edges as OutboxEdges
 from connectors.outbox.poller import Poller
 from connectors.outbox.table import OutboxTable
+from connectors.preflight_routes import PreflightRoutes
+from connectors.quotas import Quota, Quotas
+from connectors.rows import SUFFIXES
 from connectors.sealing import Sealer
 from ops.processes import PROCESSES
 from schemas import core as cores
@@ -48,7 +52,7 @@ from streams.partition import Partition
 from streams.telemetry import DoorTelemetry, FileTelemetry, OutboxTelemetry
 from tests.connectors.events import NOW, SECRETS, line
 from tests.laws import canaries
-from tests.laws.canaries import Canary, found
+from tests.laws.canaries import STEMS, Canary, found
 from tests.laws.processes import AGENCIES, INBOX, LOG, Agent, Fate, Feed, Life, Ticks, World
 from tests.laws.records import rules
 
@@ -114,14 +118,38 @@ Door = Callable[[Town, Sequence[Canary]], Awaitable[list[bytes]]]
 
 def gateway(town: Town) -> ASGIApp:
     keys = {sha256(agency.encode()).hexdigest(): agency for agency in AGENCIES.values()}
+    callers, quotas = Callers(lambda: keys), Quotas(Quota())
     edges = Edges(
         admission=town.admission,
         inbox=town.world.inbox(town.life),
-        callers=Callers(lambda: keys),
+        callers=callers,
         telemetry=town.telemetry("http"),
+        quotas=quotas,
+        pages=[PreflightRoutes(town.admission, Known(town), (callers, quotas), lambda: NOW / 1000).router],
         now=lambda: NOW / 1000,
     )
     return create_app(edges)
+
+
+class Known:
+    """What the town's deduplicate knows of records, for those who check a file."""
+
+    def __init__(self, town: Town) -> None:
+        self._town = town
+
+    async def present(self) -> Known:
+        return self
+
+    async def records(self, records: Sequence[bytes]) -> Told:
+        views = [state.view for state in self._town.states(self._town.agents[0])]
+        asked = ((record, questions.versions(view, record)) for view in views for record in records)
+        return Told({record: told for record, told in asked if told}, dict.fromkeys(records, Place(0, 0)))
+
+    async def standings(self, places: Sequence[tuple[int, bytes]]) -> Told:
+        raise AssertionError("whoever checks a file does not ask what it counts for")
+
+    async def cuts(self, ticks: Iterable[int]) -> Cuts:
+        raise AssertionError("whoever checks a file does not ask for cuts")
 
 
 async def by_http(town: Town, sent: Sequence[Canary]) -> list[bytes]:
@@ -147,6 +175,23 @@ async def _post(client: httpx.AsyncClient, agency: str, family: str, body: bytes
     )
     assert answer.status_code < 500, answer.text
     return repr(answer.headers).encode() + answer.content
+
+
+async def by_preflight(town: Town, sent: Sequence[Canary]) -> list[bytes]:
+    """Have the events checked as files of every kind, whole and torn; return the reports, as JSON and as CSV."""
+    transport = httpx.ASGITransport(gateway(town), raise_app_exceptions=False)
+    told = []
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        for agency, family in sorted({(each.agency, each.family) for each in sent}):
+            own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+            for name, content in canaries.dropped(family, own).items():
+                kind = SUFFIXES.get(Path(name).suffix, "application/msword")
+                for form in ("application/json", "text/csv"):
+                    headers = {"X-API-Key": agency, "Content-Type": kind, "Accept": form}
+                    answer = await client.post(f"/v1/preflight/{family}", content=content, headers=headers)
+                    assert answer.status_code < 500, answer.text
+                    told.append(repr(answer.headers).encode() + answer.content)
+    return told
 
 
 async def by_kafka(town: Town, sent: Sequence[Canary]) -> list[bytes]:
@@ -215,18 +260,14 @@ async def by_file(town: Town, sent: Sequence[Canary]) -> list[bytes]:
     edges = FileEdges(town.admission, inbox, town.telemetry("file"), told, lambda: NOW / 1000)
     door = FileDoor(edges, Terms(root, families, settle_secs=0.0))
     door.prepare()
-    for agency, family in [(agency, family) for agency, those in families.items() for family in those]:
-        own = [each for each in sent if (each.agency, each.family) == (agency, family)]
-        lines = b"\n".join(each.json() for each in own)
-        for name, content in {
-            "lines.jsonl": lines, "file.avro": canaries.avro_file(family, own), "torn.avro": lines, "wrong.docx": lines,
-        }.items():  # fmt: skip
-            (root / agency / "in" / family / name).write_bytes(content)
+    back = canaries.drop(root, sent)
     for agency in families:
         await door.turn(agency, asyncio.Event())
         await door.turn(agency, asyncio.Event())
-    own_files = {"lines.jsonl", "file.avro", "torn.avro", "wrong.docx"}
-    return [content for name, content in canaries.files(root) if Path(name).name not in own_files]
+    assert {folder for folder in back if not (folder / "summary.json").exists()} == set()
+    kept = {folder: orjson.loads((folder / "summary.json").read_bytes())["accepted"] for folder in back}
+    assert {folder for folder, accepted in kept.items() if bool(accepted) is (folder.parts[-3] == "failed")} == set()
+    return canaries.given_back(root, back)
 
 
 DOORS: dict[str, Door] = {"http": by_http, "kafka": by_kafka, "outbox": by_outbox, "file": by_file}
@@ -286,6 +327,20 @@ async def test_no_canary_gets_beyond_a_door(town: Town, door: str, count: int, l
     assert leaks(town, logged()) == {}
 
 
+@pytest.mark.parametrize("count", [SAMPLE, pytest.param(IDENTITIES, marks=pytest.mark.long)])
+async def test_no_canary_of_a_file_that_is_checked_is_kept(town: Town, count: int, logged: Callable[[], str]) -> None:
+    sent = [*canaries.canaries(count, (*AGENCIES.values(),), "preflight")]
+    await town.count()
+    kafka = town.world.kafka
+    before = {place: len(kafka.log(*place)) for place in kafka.places()}
+    town.told += await by_preflight(town, sent)
+    assert b"".join(town.told).count(b'"answer":"accepted"') >= 0.95 * count * 4, "hardly an event was read"
+    assert {place: len(kafka.log(*place)) for place in kafka.places()} == before
+    assert accepted(town, "http") == 0
+    await town.count()
+    assert leaks(town, logged()) == {}
+
+
 class Talkative(Admission):
     """Logs what it is given."""
 
@@ -337,6 +392,28 @@ async def test_a_leak_is_found(tmp_path: Path, mutant: type[Admission], where: s
         assert [place for place in leaks(town, logged()) if place.startswith(where)]
     finally:
         town.close()
+
+
+PLANTED = f"{STEMS[1]}абвг"
+
+
+@pytest.mark.parametrize("form", [PLANTED.encode(), PLANTED.upper().encode("cp1251"), PLANTED.encode("utf-16-le"),
+                                  json.dumps(PLANTED).encode(), b64encode(b"x" + PLANTED.encode())])  # fmt: skip
+async def test_what_is_planted_in_any_place_is_found_there(town: Town, form: bytes, logged: Callable[[], str]) -> None:
+    assert await by_http(town, [*canaries.canaries(20, (*AGENCIES.values(),), "http")])
+    await town.count()
+    town.close()
+    town.told.append(form)
+    topics = [f"{town.world.topics.name(role)} 0" for role in ("inbox", "log", "partials")] + ["verdicts.gpk 0"]
+    for topic in topics:
+        town.world.kafka.append(topic.split()[0], 0, b"before" + form + b"after")
+    in_files = canaries.planted(town.world.home, form)
+    _log.info("Planted.", said=PLANTED)
+    Counter("planted", "Planted.", ["said"], registry=town.metrics).labels(PLANTED).inc()
+    seen = leaks(town, logged())
+    assert seen.keys() >= {"answers, states and questions", "log", "metrics", *topics, *in_files}
+    kinds = {place.split("/")[0] for place in in_files}
+    assert kinds >= {"a", "checkpoints", "feed.db opened", "planted"}, kinds
 
 
 def test_a_canary_is_found_in_whatever_form_it_is() -> None:
