@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, Protocol
 from connectors.error_catalogue import meaning, remedy
 from connectors.receipts import DIGEST_SIZE, Receipt, Receipts
 from schemas.contracts import FAMILIES, family
-from schemas.conventions import Convention
 from schemas.header import record_id
 from schemas.words import Words
 from streams.dataflows import DATAFLOWS
+from streams.dataflows.definition import Rules
 
 Fate = dict[str, Any]
 """What is answered about one record: see `docs/fates.md`."""
@@ -94,10 +94,10 @@ def told(code: str, lang: str, **values: object) -> dict[str, str]:
 class Fates:
     """Answers questions about records and receipts."""
 
-    def __init__(self, sources: Sources, convention: Convention, receipts: Receipts) -> None:
-        """`convention` names agencies and tables; `receipts` are the doors'."""
+    def __init__(self, sources: Sources, rules: Rules, receipts: Receipts) -> None:
+        """`rules` name agencies, tables and codes; `receipts` are the doors'."""
         self._sources = sources
-        self._convention = convention
+        self._rules = rules
         self._receipts = receipts
 
     async def of_records(self, asker: Asker, asked: Sequence[tuple[str, str | None]]) -> list[list[Fate] | Missing]:
@@ -105,7 +105,7 @@ class Fates:
 
         Without a family they are looked for in every family that the agency may report. Raises Unavailable.
         """
-        entitled = self._convention.agencies[asker.agency].families
+        entitled = self._rules.convention.agencies[asker.agency].families
         named = [
             {each: record_id(asker.agency, each, number) for each in ([chosen] if chosen else entitled)}
             for number, chosen in asked
@@ -152,9 +152,9 @@ class Fates:
         return _Answers(versions, standings, await present.cuts(ticks))
 
     @property
-    def convention(self) -> Convention:
-        """What names agencies and tables."""
-        return self._convention
+    def rules(self) -> Rules:
+        """What names agencies, tables and codes."""
+        return self._rules
 
     @property
     def receipts(self) -> Receipts:
@@ -173,7 +173,7 @@ class _Telling:
 
     def __init__(self, fates: Fates, asker: Asker, family_name: str, answers: _Answers) -> None:
         self._receipts = fates.receipts
-        self._convention = fates.convention
+        self._convention, self._lists = fates.rules.convention, fates.rules.lists
         self._agency, self._lang = asker
         self._family = FAMILIES[family_name]
         self._versions, self._standings, self._cuts = answers
@@ -244,8 +244,11 @@ class _Telling:
         field = outside.get("field")
         if field is None:
             return self._told(outside["reason"])
-        counted = self._convention.tables[outside["table"]].universe[field]
-        return self._told(outside["reason"], field=field, words=", ".join(counted))
+        codes = self._convention.tables[outside["table"]].universe[field]
+        listed = next((each.codelist for each in self._family.fields if each.core and each.name == field), None)
+        labels = {code: self._lists[listed].label(code, self._lang) for code in codes} if listed else {}
+        words = ", ".join(f"{code} ({labels[code]})" if labels else code for code in codes)
+        return self._told(outside["reason"], field=field, words=words)
 
     def _cell(self, key: str) -> dict[str, Any]:
         table, period, *codes = key.split("|")

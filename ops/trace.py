@@ -21,9 +21,11 @@ from connectors.receipts import Receipts
 from ops import secrets
 from ops.asking import WORKER_SECS, Workers
 from ops.settings import Settings
+from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES
 from schemas.conventions import load
 from schemas.errors import Misconfigured, Unavailable
+from streams.dataflows.definition import Rules
 
 _STATES = {
     "refused": "refused",
@@ -67,7 +69,8 @@ async def _traced(agency: str, record_no: str, settings: Settings) -> list[Fate]
         raise Misconfigured("unknown-agency", f"The convention knows no agency {agency!r}: choose one of {known}.")
     async with httpx.AsyncClient(timeout=WORKER_SECS) as http:
         with closing(Workers(settings, convention, http, _as_workers_know)) as workers:
-            fates = Fates(workers, convention, Receipts(secrets.load(settings.secrets)))
+            rules = Rules(convention, CodeLists.load(*convention.codelist_directories))
+            fates = Fates(workers, rules, Receipts(secrets.load(settings.secrets)))
             asked = [(record_no, family) for family in FAMILIES]
             answers = await fates.of_records(Asker(agency, "en"), asked)
     found = [fate for answer in answers if not isinstance(answer, Missing) for fate in answer]

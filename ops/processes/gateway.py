@@ -30,6 +30,7 @@ from ops.worker_http import state_server
 from schemas.codelists import CodeLists
 from schemas.conventions import Convention, load
 from schemas.errors import Misconfigured, Unavailable
+from streams.dataflows.definition import Rules
 from streams.telemetry import DoorTelemetry
 from streams.topics import Topics
 
@@ -63,7 +64,7 @@ async def _run(settings: Settings) -> None:
         state_server(metrics, lambda _path, _query: None, *settings.address("gateway")),
     ):
         telemetry = DoorTelemetry(metrics, "http", tuple(convention.agencies))
-        fates = Fates(workers, convention, known.receipts)
+        fates = Fates(workers, Rules(convention, lists), known.receipts)
         pages = [
             ContractPages(convention, lists, time.time).router,
             FateRoutes(fates, callers, allowed).router,

@@ -20,6 +20,7 @@ from connectors.preflight_routes import PreflightRoutes
 from connectors.quotas import Quota, Quotas
 from schemas import conventions
 from schemas.codelists import CodeLists
+from streams.dataflows.definition import Rules
 from streams.telemetry import DoorTelemetry
 from tests.connectors.events import NOW, admission
 from tests.connectors.folded import Folded
@@ -41,7 +42,7 @@ class Door:
         self.metrics = CollectorRegistry()
         self.keys = {sha256(key.encode()).hexdigest(): agency for agency, key in KEYS.items()}
         callers, quotas = Callers(lambda: self.keys), edges.get("quotas", Quotas(Quota()))
-        fates = Fates(self.folded, CONVENTION, ADMISSION.receipts)
+        fates = Fates(self.folded, Rules(CONVENTION, LISTS), ADMISSION.receipts)
         known: dict[str, Any] = {
             "admission": ADMISSION,
             "inbox": self.inbox,

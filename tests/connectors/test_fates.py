@@ -132,7 +132,7 @@ async def test_what_the_table_leaves_out_is_said_with_its_rule(door: Door) -> No
     told = await fate(door)
     (outside,) = told["not_counted_in"]
     assert (told["state"], outside["table"], told["reasons"]) == ("not-counted", "F06", [outside["reason"]])
-    assert outside["reason"]["text"] == "The table counts only reports whose result is one of: PASSED."
+    assert outside["reason"]["text"] == "The table counts only reports whose result is one of: PASSED (passed)."
 
 
 async def test_a_move_inside_a_district_is_left_out_by_the_tables_own_rule(door: Door) -> None:
@@ -277,7 +277,8 @@ async def test_reasons_come_in_the_language_asked_for(door: Door, lang: str) -> 
     response = await door.ask(RECORD, **{"Accept-Language": lang})
     assert response.headers["content-language"] == lang
     (told,) = response.json()["records"]
-    assert told["reasons"][0]["text"] == reasons()("outside-universe", lang).format(field="result", words="PASSED")
+    words = {"en": "PASSED (passed)", "ru": "PASSED (пропущен)", "be": "PASSED (прапушчаны)"}[lang]
+    assert told["reasons"][0]["text"] == reasons()("outside-universe", lang).format(field="result", words=words)
 
 
 def test_every_reason_is_complete_and_reached_by_a_test_and_told_in_the_docs() -> None:
