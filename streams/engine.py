@@ -31,15 +31,19 @@ SESSION_SECS = 6.0
 
 FETCH_BYTES, FETCH_WAIT_MS = 512 << 10, 100
 """Kafka answers a fetch with so many bytes, or with what there is after so long. What is read at once is sent on as one
-frame a partition, and a frame costs as much as a dozen records: behind an eager reader the next one falls behind."""
+frame a partition, and a frame costs as much as a dozen records: behind an eager reader the next one falls behind. The
+last reader sends nothing on, and what it reads comes in one frame a partition and tick: it is eager."""
 
 
 class _Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer of aiokafka, with Kafka's own lingering, which Faust has no setting for."""
 
+    gathers = True
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
+        if self.gathers:
+            consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
         return consumer
 
 
@@ -50,7 +54,10 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
     mundane_level = "debug"
 
     def _new_consumer_thread(self) -> _Reader:
-        return _Reader(self, loop=self.loop, beacon=self.beacon)
+        reader = _Reader(self, loop=self.loop, beacon=self.beacon)
+        assignment = self.worker.assignment
+        reader.gathers = assignment.source != assignment.topics.name("partials")
+        return reader
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
         """Yield chunks of messages, each for one step, the partitions in turn."""
