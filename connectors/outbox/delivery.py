@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ _OF_THE_BODY = frozenset({400, 413, 415, 422})
 """Statuses with which it refuses a body because of what is in it."""
 
 _DEFECT = 500
+_NAME = re.compile(r"[\w-]{1,64}(\.[\w-]{1,64}){0,8}", re.ASCII)
 
 
 class Told(NamedTuple):
@@ -61,10 +63,18 @@ class Gateway:
         }
         body = b"\n".join(map(_line, rows))
         try:
-            answer = self._client.post(f"/v1/events/{family}", content=body, headers=headers)
+            answer = self._client.post(f"/v1/events/{_segment(family)}", content=body, headers=headers)
         except httpx.HTTPError as error:
             return Away(f"The gateway does not answer: {type(error).__name__}.")
         return _outcome(answer, len(rows))
+
+
+def _segment(family: str) -> str:
+    """Return a family as a part of a path; what cannot be one's name is "_", of which the gateway says that it is none.
+
+    Else a row could lead elsewhere, and wait for ever with all others for an answer to itself.
+    """
+    return family if _NAME.fullmatch(family) else "_"
 
 
 def _line(row: Row) -> bytes:

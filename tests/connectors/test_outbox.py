@@ -117,6 +117,20 @@ def test_what_is_no_json_harms_nobody(door: Door, work: Callable[..., Poller], h
     assert home.answers() == ["accepted", *["refused"] * 4, "accepted", "refused"]
 
 
+@pytest.mark.parametrize(
+    "family", ["", "/", "a/b", "..", ".", "?x=1#", "%2F", "\u044f" * 5000, "a\nb", "border.crossing/"]
+)
+def test_a_family_that_is_no_name_stops_nobody(
+    home: Home, door: Door, work: Callable[..., Poller], family: str
+) -> None:
+    home.insert({"x": 1}, family=family)
+    home.insert(crossing("F-1"))
+    assert until_idle(work()) == []
+    refused, accepted = home.rows()
+    assert (refused["answer"], accepted["answer"]) == ("refused", "accepted")
+    assert refused["verdict"]["errors"][0]["code"] == "unknown-family"
+
+
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("passed", [1, 2])
 def test_it_dies_anywhere_and_each_row_counts_once(
