@@ -1,4 +1,4 @@
-"""Publish over HTTP with the Python client: an event that is refused, mended, sent again, corrected and withdrawn.
+"""Publish over HTTP with the Python client: an event checked, refused, mended, sent again, corrected and withdrawn.
 
 migex up                                          # the gateway, and a key for each agency
 .venv/bin/python examples/first/by_client.py      # prints each verdict
@@ -33,6 +33,8 @@ def main() -> None:
     withdrawn = {"header": corrected["header"] | {"revision": 3, "op": "CANCEL"}}
 
     with migex.Client(GATEWAY, Path(KEY_FILE).read_text(encoding="utf-8").strip()) as client:
+        for finding in client.preflight("border.crossing", [wrong]).findings:  # nothing is sent by that
+            print("checked", finding.answer)
         tell(client, "wrong", wrong)
         tell(client, "mended", event)
         tell(client, "sent again", event)  # the same delivery: it has the same receipt, and counts once
