@@ -213,5 +213,5 @@ def _birth(person: Values) -> int:
 
 def _beyond(known: Sequence[Reason], further: Sequence[Reason]) -> list[Reason]:
     """Return the further reasons that are no mere consequence of a field's wrong shape."""
-    wrong = {each.field for each in known}
+    wrong = {each.field for each in known if each.code != "unknown-field"}  # which harms none of its neighbours
     return [each for each in further if not any(f"{each.field}.".startswith(f"{field}.") for field in wrong)]

@@ -6,7 +6,7 @@ reason comes from there, from the contract, and from where the rule is checked; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -109,11 +109,15 @@ def _example(family: Family, path: str) -> str:
     return str(field.example[0] if isinstance(field.example, list) and field.example else field.example)
 
 
-def of_shape(family: Family, code: str, path: str) -> Reason:
-    """Return the reason for a value that departs from the contract's shape; the rule is the contract's own words."""
+def of_shape(family: Family, code: str, path: str, ordinals: Sequence[int] = ()) -> Reason:
+    """Return the reason for a value that departs from the contract's shape; the rule is the contract's own words.
+
+    `ordinals` say of unknown fields the how-manieth they are in their object, from 1.
+    """
     field = next((f for f in family.fields if f.path == path.partition("[")[0]), None)
     if code == "unknown-field":
-        return reason(code, path, "The contract {family} has no such field here.", family=family.name)
+        rule = "The contract {family} has no such field here; counted from 1, it is number {words} of those sent."
+        return reason(code, path, rule, family=family.name, words=", ".join(map(str, ordinals)))
     if field is None:
         return reason(code, path, "A JSON object with the fields of the contract.")
     return reason(code, path, Text.joined(_rule(family, field, code, "[" in path)))

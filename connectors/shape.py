@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from connectors.places import Parts, Place, Values
 from connectors.plan import Plan
-from connectors.reasons import WHOLE, code_of, of_shape
+from connectors.reasons import FEW, WHOLE, code_of, of_shape
 from schemas.contracts import FAMILIES
 from schemas.errors import Reason
 
@@ -34,7 +34,7 @@ def shaped(plan: Plan, event: Values) -> tuple[Parts, list[Reason]]:
     try:
         parts = _open(plan, plan.model.model_validate(event))
     except ValidationError as error:
-        reasons = _reasons(plan, error.errors(include_url=False, include_input=False, include_context=False))
+        reasons = _reasons(plan, event, error.errors(include_url=False, include_input=False, include_context=False))
         return _left_over(plan, event, {each.field for each in reasons}), reasons
     _settle(parts, plan.moments)
     return parts, []
@@ -60,13 +60,24 @@ def _settle(parts: Parts, moments: Iterable[Place]) -> None:
             values[name] = (at - _EPOCH) // _MILLISECOND
 
 
-def _reasons(plan: Plan, errors: Sequence[ErrorDetails]) -> list[Reason]:
-    """Translate, each code and field once; a field that no contract knows stays unnamed: its name may be anything."""
-    found: dict[tuple[str, str], None] = {}
+def _reasons(plan: Plan, event: Values, errors: Sequence[ErrorDetails]) -> list[Reason]:
+    """Translate, each code and field once; a field that no contract knows is told by its place: its name may be any."""
+    found: dict[tuple[str, str], list[int]] = {}
     for error in errors:
         known = [each for each in error["loc"] if each in _NAMES or type(each) is int]
-        found[code_of(error["type"]), _path(known) or WHOLE] = None
-    return [of_shape(plan.family, code, path) for code, path in found]
+        ordinals = found.setdefault((code_of(error["type"]), _path(known) or WHOLE), [])
+        if len(ordinals) < FEW:
+            ordinals.append(_ordinal(event, error["loc"]))
+    return [of_shape(plan.family, code, path, ordinals) for (code, path), ordinals in found.items()]
+
+
+def _ordinal(event: Values, loc: Sequence[int | str]) -> int:
+    """Return the how-manieth field of its object a place in an event is, from 1; 0: it is not there."""
+    *way, last = loc
+    owner: Any = event
+    for part in way:
+        owner = owner.get(part) if isinstance(owner, dict) else None
+    return list(owner).index(last) + 1 if isinstance(owner, dict) and last in owner else 0
 
 
 def _path(loc: Sequence[int | str]) -> str:

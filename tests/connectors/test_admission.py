@@ -309,6 +309,17 @@ def test_all_reasons_are_told_at_once(door: Admission) -> None:
     }
 
 
+def test_an_unknown_field_is_told_by_its_place_and_hides_no_other_fault(door: Admission) -> None:
+    sent = event(event__mode="ROCKET")
+    sent["event"] = {"IVANOV": 1, **sent["event"], "ПЕТРОВ": 2}
+    with pytest.raises(Refused) as refused:
+        door.admit("gpk", "border.crossing", orjson.dumps(sent), DELIVERY, NOW)
+    unknown, mode = refused.value.reasons
+    assert (unknown.code, unknown.field) == ("unknown-field", "event")
+    assert f"number 1, {len(sent['event'])} of those sent" in unknown.rule
+    assert (mode.code, mode.field) == ("not-in-codelist", "event.mode")
+
+
 def test_a_flood_of_faults_is_cut_off(door: Admission) -> None:
     flood = event(person__birth_date=5)
     flood["header"] |= {f"x{i}": i for i in range(3000)}
