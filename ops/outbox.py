@@ -20,6 +20,7 @@ from connectors.outbox.database import Database
 from connectors.outbox.delivery import TIMEOUT_SECS, Gateway
 from connectors.outbox.poller import Edges, Pace, Poller
 from connectors.outbox.table import OutboxTable
+from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
 from schemas.errors import MigexError, Misconfigured, Unavailable
 from streams.telemetry import OutboxTelemetry
@@ -38,6 +39,7 @@ def run(settings: Settings) -> None:
     own = settings.outbox
     registry = CollectorRegistry()
     telemetry = OutboxTelemetry(registry)
+    reach = Rehearsal(settings, "outbox").reach
     with ExitStack() as stack:
         if own.metrics_port:
             server, _ = start_http_server(own.metrics_port, own.metrics_host, registry)
@@ -51,7 +53,7 @@ def run(settings: Settings) -> None:
                         _log.info(
                             "The outbox is looked after.", dialect=database.dialect, gateway=str(gateway.base_url)
                         )
-                        edges = Edges(OutboxTable(database), Gateway(gateway, lambda: _key(settings)), telemetry)
+                        edges = Edges(OutboxTable(database, reach), Gateway(gateway, lambda: _key(settings)), telemetry)
                         Poller(edges, Pace(idle_secs=own.idle_secs)).run(bell, stop)
             except Unavailable as away:
                 _log.warning("The outbox is not reached; it is tried again.", reason=str(away))

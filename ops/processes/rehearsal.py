@@ -3,7 +3,7 @@
 With MIGEX_REHEARSAL set, a process reads `<home>/run/crash-at-<name>` when it starts, and
 `<home>/run/crash-at-<name>-<pid>` at SIGUSR1: `<point>:<n>` means the nth time from now on that it reaches this point
 (`streams.crash_points`). It removes the file when it has read it, and dies by SIGKILL. An agent's second worker is
-named `<agent>-1`, and so on; all others are named as in `ops.processes.PROCESSES`.
+named `<agent>-1`, and so on; an outbox's poller is `outbox`; all others are named as in `ops.processes.PROCESSES`.
 """
 
 from __future__ import annotations

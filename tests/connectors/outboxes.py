@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +22,7 @@ from connectors.callers import Callers
 from connectors.gateway import Edges, create_app
 from connectors.inbox import MemoryInbox
 from connectors.outbox.database import Database, definition
+from ops.settings import Settings
 from schemas.header import Kind
 from streams.telemetry import DoorTelemetry
 from tests.connectors.events import NOW, admission, event
@@ -140,3 +146,25 @@ def insert(connection: Connection, each: object, family: str = CROSSING) -> None
     connection.execute(
         text(f"INSERT INTO migex_outbox (family, event) VALUES (:f, {cast})"), {"f": family, "event": said}
     )
+
+
+def key_file(home: Path) -> str:
+    """Write the agency's API key below `home`; return where."""
+    key = home / "gpk.key"
+    key.touch(mode=0o600)
+    key.write_text("key\n")
+    return str(key)
+
+
+def start(settings: Settings) -> subprocess.Popen[bytes]:
+    """Start the poller as a process."""
+    argv, environment = [sys.executable, "-m", "ops.cli", "outbox", "run"], {**os.environ, **settings.environment()}
+    with (settings.home / "outbox.log").open("ab") as log:
+        return subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
+
+
+def wait(true: Callable[[], bool], secs: float = 60.0) -> None:
+    end = time.monotonic() + secs
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.05)

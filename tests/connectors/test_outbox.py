@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +29,7 @@ from streams.telemetry import OutboxTelemetry
 from tests.clients.served import served
 from tests.connectors.events import NOW, event
 from tests.connectors.feed_databases import new_database
-from tests.connectors.outboxes import CROSSING, DEFECT, Door, Home, crossing, insert
+from tests.connectors.outboxes import CROSSING, DEFECT, Door, Home, crossing, insert, key_file, start, wait
 from tests.house import tree
 
 POINTS = [point for point in CrashPoint if point.startswith("outbox-")]
@@ -364,26 +361,6 @@ def test_a_database_that_goes_away_is_waited_for(
     assert running.wait(20) == 0
     assert outbox.line(settings) == "outbox: 0 rows wait; 0 were refused"
     assert door.records() == [("R-1", 1), ("R-2", 1)]
-
-
-def key_file(home: Path) -> str:
-    key = home / "gpk.key"
-    key.touch(mode=0o600)
-    key.write_text("key\n")
-    return str(key)
-
-
-def start(settings: Settings) -> subprocess.Popen[bytes]:
-    argv, environment = [sys.executable, "-m", "ops.cli", "outbox", "run"], {**os.environ, **settings.environment()}
-    with (settings.home / "outbox.log").open("ab") as log:
-        return subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
-
-
-def wait(true: Callable[[], bool], secs: float = 60.0) -> None:
-    end = time.monotonic() + secs
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def test_the_examples_report_what_their_registers_do(home: Home, door: Door, work: Callable[..., Poller]) -> None:
