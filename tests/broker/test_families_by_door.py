@@ -7,10 +7,8 @@ docs/families-by-door.md lists these tests, one a cell.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -23,12 +21,9 @@ from connectors import confluent
 from connectors.feed_store.books import balance, books
 from connectors.feed_store.cells import of_change
 from docs.families_by_door import DOORS, OUTCOMES
-from ops import secrets, topics
-from ops.access import access
-from ops.broker import Broker
+from ops import secrets
 from ops.publish_files import verdicts
-from ops.settings import Broker as BrokerSettings
-from ops.settings import Files, Settings, with_free_ports
+from ops.settings import Files, Settings
 from schemas import conventions
 from schemas.codelists import CodeLists
 from schemas.contracts import FAMILIES, Family
@@ -38,7 +33,9 @@ from streams.dataflows.definition import Rules
 from streams.questions import standing, versions
 from streams.replay import Replay
 from streams.topics import Topics, partition
+from tests.broker.doors import DoorProcess, inbox, on_kafka
 from tests.connectors.events import REPORTER, cancellation, event
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
@@ -131,10 +128,7 @@ def by_file(settings: Settings, sent: Sent) -> list[Verdict]:
         dropped.with_suffix(".part").write_bytes(lines)
         dropped.with_suffix(".part").rename(dropped)
         backs.append(agency / "done" / family / dropped.name)
-    end = time.monotonic() + 100
-    while not all(back.exists() for back in backs):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: all(back.exists() for back in backs), 100)
     return [verdict for back in backs for verdict in verdicts(back)]
 
 
@@ -155,39 +149,16 @@ BY: Mapping[str, Door] = {
 @contextmanager
 def running(settings: Settings) -> Iterator[None]:
     """Run the doors, begun together, until the block ends."""
-    started: dict[str, subprocess.Popen[bytes]] = {}
+    doors = [DoorProcess(door.process, settings) for door in BY.values()]
     try:
-        for process in (door.process for door in BY.values()):
-            with (settings.home / f"{process}.log").open("ab") as log:
-                argv = [sys.executable, "-m", "ops.cli", process]
-                started[process] = subprocess.Popen(argv, env=settings.inherited(), stdout=log, stderr=log)
-        with httpx.Client() as client:
-            for process, own in started.items():
-                until_healthy(client, settings, process, own)
+        for door in doors:
+            door.start()
+        for door in doors:
+            door.until_it_answers()
         yield
     finally:
-        for own in started.values():
-            own.terminate()
-        for own in started.values():
-            own.wait(60)
-
-
-def until_healthy(client: httpx.Client, settings: Settings, process: str, own: subprocess.Popen[bytes]) -> None:
-    """Wait until a process answers."""
-    host, port = settings.address(process)
-    end = time.monotonic() + 100
-    while not answers(client, f"http://{host}:{port}/health"):
-        log = (settings.home / f"{process}.log").read_text
-        assert own.poll() is None, log()
-        assert time.monotonic() < end, log()
-        time.sleep(0.2)
-
-
-def answers(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
+        for door in doors:
+            door.stop()
 
 
 class Told(NamedTuple):
@@ -226,28 +197,17 @@ def sent_by_all(settings: Settings) -> dict[tuple[str, str, str], list[Verdict]]
 @pytest.fixture(scope="module")
 def told(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """Send everything through all doors, on a Kafka of its own (`broker` is asked for its check of Java and Maven)."""
-    home = tmp_path_factory.mktemp("doors")
-    with Broker(home / "kafka") as own:
-        settings = with_free_ports(home / "home", files=Files(settle_secs=0, look_secs=0.2))
-        settings = settings.model_copy(update={"broker": BrokerSettings(bootstrap=own.bootstrap)})
-        secrets.make(settings.secrets, CONVENTION.agencies)
-        asyncio.run(topics.apply(access(settings), TOPICS))
+    with on_kafka(tmp_path_factory.mktemp("doors"), files=Files(settle_secs=0, look_secs=0.2)) as (_, settings):
         with running(settings):
             verdicts = sent_by_all(settings)
-        yield Told(verdicts, asyncio.run(folded(own.bootstrap)))
+        yield Told(verdicts, folded(asyncio.run(inbox(settings.broker.bootstrap))))
 
 
-async def folded(bootstrap: str) -> Replay:
+def folded(frames: Iterable[tuple[int, bytes]]) -> Replay:
     """Return the folds in memory over the inbox as it is on Kafka."""
     replay = Replay(Rules(CONVENTION, CodeLists.load(*CONVENTION.codelist_directories)))
-    places = [TopicPartition(INBOX.name, number) for number in range(INBOX.partitions)]
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        for place, end in (await consumer.end_offsets(places)).items():
-            while await consumer.position(place) < end:
-                for message in (await consumer.getmany(place, timeout_ms=1000)).get(place, []):
-                    replay.inbox.append(place.partition, message.value)
+    for number, value in frames:
+        replay.inbox.append(number, value)
     for number in range(INBOX.partitions):
         replay.inbox.append(number, encode(tick_frame(int(time.time()) + 60)))
     assert len(replay.run()) == 1

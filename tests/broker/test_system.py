@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from ops.pids import PidFile, started
 from ops.settings import PROCESSES, Settings, with_free_ports
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
@@ -45,13 +45,6 @@ def system(broker: str, tmp_path: Path) -> Iterator[System]:
     made = System(with_free_ports(tmp_path))
     yield made
     made.migex("down")
-
-
-def until(true: Callable[[], object], secs: float = 60.0) -> None:
-    end = time.monotonic() + secs
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.2)
 
 
 def test_up_survives_kills_and_down_leaves_nothing(system: System) -> None:

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -161,10 +160,3 @@ def start(settings: Settings) -> subprocess.Popen[bytes]:
     argv, environment = [sys.executable, "-m", "ops.cli", "outbox", "run"], {**os.environ, **settings.environment()}
     with (settings.home / "outbox.log").open("ab") as log:
         return subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
-
-
-def wait(true: Callable[[], bool], secs: float = 60.0) -> None:
-    end = time.monotonic() + secs
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)

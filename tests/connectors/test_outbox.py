@@ -29,8 +29,9 @@ from streams.telemetry import OutboxTelemetry
 from tests.clients.served import served
 from tests.connectors.events import NOW, event
 from tests.connectors.feed_databases import new_database
-from tests.connectors.outboxes import CROSSING, DEFECT, Door, Home, crossing, insert, key_file, start, wait
+from tests.connectors.outboxes import CROSSING, DEFECT, Door, Home, crossing, insert, key_file, start
 from tests.house import tree
+from tests.waiting import until
 
 POINTS = [point for point in CrashPoint if point.startswith("outbox-")]
 
@@ -326,12 +327,12 @@ def test_a_killed_poller_comes_back_and_nothing_is_lost_or_double(
     settings = Settings(home=tmp_path, outbox=own)
     home.insert(*(crossing(f"P-{n}") for n in range(1500)))
     killed = start(settings)
-    wait(lambda: len(door.inbox.entries) > 500)
+    until(lambda: len(door.inbox.entries) > 500)
     killed.kill()
     killed.wait()
     assert None in home.answers(), "it was through before it was killed"
     again = start(settings)
-    wait(lambda: None not in home.answers())
+    until(lambda: None not in home.answers())
     assert outbox.status(settings)["accepted"] == 1500
     again.send_signal(signal.SIGTERM)
     assert again.wait(20) == 0
@@ -346,17 +347,17 @@ def test_a_database_that_goes_away_is_waited_for(
     settings = Settings(home=tmp_path, outbox=own)
     running, name = start(settings), home.database.engine.url.database
     home.insert(crossing("R-1"))
-    wait(lambda: home.answers() == ["accepted"])
+    until(lambda: home.answers() == ["accepted"])
     home.database.close()
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        wait(lambda: "outbox-away" in (tmp_path / "outbox.log").read_text())
+        until(lambda: "outbox-away" in (tmp_path / "outbox.log").read_text())
         assert running.poll() is None
         assert "outbox-away" in outbox.line(settings)
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     home.insert(crossing("R-2"))
-    wait(lambda: home.answers() == ["accepted"] * 2)
+    until(lambda: home.answers() == ["accepted"] * 2)
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0
     assert outbox.line(settings) == "outbox: 0 rows wait; 0 were refused"

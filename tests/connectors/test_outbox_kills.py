@@ -23,9 +23,10 @@ from schemas.header import Kind
 from streams.crash_points import CrashPoint
 from tests.clients.served import served
 from tests.connectors.feed_databases import new_database
-from tests.connectors.outboxes import CROSSING, Door, Home, crossing, key_file, start, wait
+from tests.connectors.outboxes import CROSSING, Door, Home, crossing, key_file, start
+from tests.waiting import until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 SEED = 20
 KILLS = 12
@@ -45,7 +46,7 @@ class Application(threading.Thread):
         self._chance = chance
 
     def run(self) -> None:
-        while not self.stopped.wait(self._chance.uniform(0, 0.1)):
+        while not self.stopped.wait(self._chance.uniform(0, 0.2)):
             made = [self._next(len(self.written) + n) for n in range(self._chance.randint(1, 20))]
             self._home.insert(*made)
             self.written += made
@@ -73,7 +74,7 @@ def test_who_kills_the_poller_while_rows_come_changes_nothing(
             for crash in chance.sample([*POINTS, *[None] * KILLS], KILLS + len(POINTS)):
                 killed_once(settings, door, chance, crash)
         again = start(settings)
-        wait(lambda: None not in home.answers(), 120)
+        until(lambda: None not in home.answers(), 120)
         again.send_signal(signal.SIGTERM)
         assert again.wait(20) == 0
         verdicts = [row["verdict"] for row in home.rows()]
@@ -111,11 +112,15 @@ def killed_once(settings: Settings, door: Door, chance: random.Random, crash: tu
         armed.write_text(f"{crash[0]}:{crash[1]}")
     before = len(door.keys)
     poller = start(settings)
-    if crash is None:
-        wait(lambda: len(door.keys) > before)
-        time.sleep(chance.uniform(0, 0.5))
+    try:
+        if crash is None:
+            until(lambda: len(door.keys) > before, 180)
+            time.sleep(chance.uniform(0, 0.5))
+        else:
+            assert poller.wait(180) == -signal.SIGKILL
+    finally:
         poller.kill()
-    assert poller.wait(60) == -signal.SIGKILL
+        poller.wait(60)
 
 
 def posted(address: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:

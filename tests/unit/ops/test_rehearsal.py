@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from ops.processes.rehearsal import Rehearsal
 from ops.settings import Settings
 from streams.crash_points import CrashPoint, never
+from tests.waiting import until
 
 PROGRAM = """
 import os, sys, time
@@ -60,13 +59,6 @@ class Life:
 def run(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     return tmp_path / "run"
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_it_dies_at_the_nth_time_from_the_start_and_the_next_one_lives(run: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from ops.pids import PidFile, read_json
 from ops.settings import Settings
 from ops.supervisor import Supervisor, supervisor_file, turn
 from schemas.errors import Misconfigured
+from tests.waiting import until
 
 STAY = "import time; print('here', flush=True); time.sleep(60)"
 IGNORE = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
@@ -99,13 +100,6 @@ def system(tmp_path: Path) -> Iterator[System]:
     made = System(tmp_path)
     yield made
     made.end()
-
-
-def until(true: Callable[[], object], secs: float = 15.0) -> None:
-    end = time.monotonic() + secs
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
