@@ -64,19 +64,20 @@ class Check:
         return cls(findings, broken, told["passed"], told["summary"], told["summary"]["unasked"])
 
 
-def content(events: Iterable[Event] | Path) -> tuple[str, bytes]:
-    """Return the content type and the bytes of a file, or of events: one a line, what is blank is passed over.
+def content(events: Iterable[Event] | Path | str) -> tuple[str, bytes]:
+    """Return the content type and the bytes of a file, by its path, or of events: one a line, blank ones passed over.
 
     Raises ValueError for a file whose name does not end as one of `FORMS`, OSError for one that cannot be read; of
     events what `migex.batches.as_json` raises.
     """
-    if not isinstance(events, Path):
+    if not isinstance(events, Path | str):
         lines = (as_json(each).translate(_ONE_LINE) for each in events)
         return FORMS[".ndjson"], b"\n".join(line for line in lines if line)
-    form = FORMS.get(events.suffix.lower())
+    file = Path(events)
+    form = FORMS.get(file.suffix.lower())
     if form is None:
         raise ValueError(f"The name of a file of events ends in one of {', '.join(FORMS)}.")
-    return form, events.read_bytes()
+    return form, file.read_bytes()
 
 
 def _finding(told: Mapping[str, Any]) -> Finding:

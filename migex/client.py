@@ -85,8 +85,8 @@ class Client:
                 for unsent in waiting:
                     unsent.cancel()
 
-    def preflight(self, family: str, events: Iterable[Event] | Path) -> Check:
-        """Return what events, or the rows of a file, would be told; nothing is published, counted or kept.
+    def preflight(self, family: str, events: Iterable[Event] | Path | str) -> Check:
+        """Return what events, or the rows of a file by its path, would be told; nothing is published, counted or kept.
 
         A file's form is told by how its name ends (`migex.checks.FORMS`); its columns are called as the contract's
         fields. At most 50,000 rows and 64 MiB, and the answer is held in memory. Raises GatewayAway and GatewayRefuses

@@ -112,11 +112,10 @@ def outside_of(report: Report, rules: Rules, counting: Collection[str] = ()) -> 
 
     `reason` is a code of `connectors/fates.csv`; of `outside-universe` the core field is named, too.
     """
-    found = []
-    for flow in DATAFLOWS.values():
-        if report.family in flow.families and flow.id not in counting:
-            left = flow.left_out(report, rules)
-            if left is not None:  # mostly; it states nothing of its own where what else happened has stated it
-                field = {} if left.field is None else {"field": left.field}
-                found.append({"table": flow.id, "reason": left.code, **field})
-    return found
+    reading = (flow for flow in DATAFLOWS.values() if report.family in flow.families and flow.id not in counting)
+    left = ((flow.id, flow.left_out(report, rules)) for flow in reading)
+    return [
+        {"table": table, "reason": rule.code} | ({} if rule.field is None else {"field": rule.field})
+        for table, rule in left
+        if rule is not None
+    ]

@@ -274,6 +274,7 @@ def test_what_would_be_said_is_told_before_anything_is_sent(town: Town, tmp_path
         told = client.preflight(CROSSING, file)
         assert [(each.row, each.record_no) for each in told.findings] == [(2, "A-17"), (3, "P-4")]
         assert (told.passed, [each.code for each in told.broken]) == (False, ["bad-table"])
+        assert client.preflight(CROSSING, str(file)) == told
         assert client.preflight(CROSSING, []).passed
     assert town.door.inbox.entries == []
 
