@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
-from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from connectors.admission import Admission
 from connectors.fates import Present, Sources
-from connectors.rows import Row
+from connectors.rows import Row, portion
 from connectors.verdicts import Arrival, Verdict, answer
 from schemas.errors import Reason, Refused, Unavailable
 from schemas.header import Header
@@ -98,7 +97,7 @@ class Preflight:
         """Return the next rows; reading may take long where a file is hostile, and admission is not waiting here."""
         found = []
         try:
-            for row in islice(rows, CHUNK):
+            for row in portion(rows, CHUNK):
                 found.append(row)  # those before a broken place are kept
         except Refused as refusal:
             self.broken = refusal.reasons

@@ -16,7 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from connectors.admission import Admission
-from connectors.avro_file import Bounds
+from connectors.avro_file import AVRO, Bounds
+from connectors.batch import JSON
 from connectors.bodies import body_of
 from connectors.callers import Callers
 from connectors.error_pages import spoken
@@ -27,7 +28,8 @@ from connectors.preflight_docs import described
 from connectors.preflight_report import FORMS, report
 from connectors.problems import STATUS, problem
 from connectors.quotas import OverQuota, Quotas
-from connectors.rows import rows
+from connectors.rows import XLSX, rows
+from connectors.rows.reading import WHOLE_BYTES
 from connectors.strict_json import MAX_EVENT_BYTES
 from connectors.texts import said, translated
 from schemas.contracts import FAMILIES
@@ -40,7 +42,8 @@ PATH = "/v1/preflight/{family}"
 class Most:
     """What one preflight may bring; more than a request of events, because nothing of it is kept."""
 
-    body_bytes: int = 64 * 1024 * 1024  # unpacked; of a workbook: packed
+    body_bytes: int = 56 * 1024 * 1024  # unpacked
+    workbook_bytes: int = 12 * 1024 * 1024  # packed, for its texts are held besides
     event_bytes: int = MAX_EVENT_BYTES
     rows: int = 50_000
     body_secs: float = 120.0  # for a body to arrive
@@ -78,14 +81,14 @@ class PreflightRoutes:
         self._quotas.spend(agency, 0)
         try:
             self._admission.entitled(agency, family)
-            body = await body_of(request, self._most.body_bytes, self._most.body_secs)
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            body = await body_of(request, self._bytes(kind), self._most.body_secs)
         except Refused as refusal:
             return _refused(refusal.reasons, lang)
         except TimeoutError:
             return problem("too-slow", lang=lang)
         except ClientDisconnect:
             return problem("bad-request", lang=lang)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         bounds = Bounds(self._most.body_bytes, self._most.event_bytes, self._most.rows)
         preflight = Preflight(self._admission, Asker(agency, family, int(self._now() * 1000)), self._sources)
         findings = preflight.findings(rows(io.BytesIO(body), kind, FAMILIES[family], bounds))
@@ -96,6 +99,12 @@ class PreflightRoutes:
         pieces = report(preflight, self._counted(agency, first, findings), form, lang)
         headers = {"Content-Language": lang, "Vary": "Accept, Accept-Language", "Cache-Control": "no-store"}
         return StreamingResponse(pieces, media_type=form, headers=headers)
+
+    def _bytes(self, kind: str) -> int:
+        """Return how long a body may be: all that one takes in memory stays below 64 MiB."""
+        if kind in {JSON, AVRO}:
+            return min(self._most.body_bytes, WHOLE_BYTES)
+        return min(self._most.body_bytes, self._most.workbook_bytes) if kind == XLSX else self._most.body_bytes
 
     async def _counted(
         self, agency: str, first: list[Finding], others: AsyncIterator[list[Finding]]

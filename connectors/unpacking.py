@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from types import MappingProxyType
 from typing import Protocol
 
@@ -12,6 +13,9 @@ from backports import zstd
 
 MAX_MEMBERS = 100
 """Members of gzip, or frames of zstd, in one body; each costs time, and an empty one brings nothing."""
+
+STEP = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 WINDOW_LOG = 23
 """A zstd frame that wants a larger window than 8 MiB is refused (RFC 9659, section 3)."""
@@ -33,7 +37,7 @@ class _Stream(Protocol):
     @property
     def eof(self) -> bool: ...
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes: ...  # behind the end of the member
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
@@ -55,7 +59,7 @@ class Unpacking:
         self._max_bytes = max_bytes
         self._members = 1
         self._taken = 0
-        self._out = bytearray()
+        self._out = BytesIO()  # gives what it holds away without a copy
 
     def add(self, chunk: bytes) -> None:
         """Take further bytes; raises TooMuch and NotPackedSo."""
@@ -63,29 +67,36 @@ class Unpacking:
         if self._taken > self._max_bytes:
             raise TooMuch
         if self._make is None or self._stream is None:
-            self._out += chunk
+            self._out.write(chunk)
             return
-        while chunk:
+        more = bool(chunk)
+        while more:
             if self._stream.eof:
                 self._members += 1
                 if self._members > MAX_MEMBERS:
                     raise NotPackedSo
                 self._stream = self._make()
             # with room for one byte more than allowed, whatever is left over means too much
+            most = min(self._max_bytes - self._out.tell() + 1, STEP)
             try:
-                out = self._stream.decompress(chunk, self._max_bytes - len(self._out) + 1)
+                out = self._stream.decompress(chunk, most)
             except (zlib.error, zstd.ZstdError):
                 raise NotPackedSo from None
-            self._out += out
-            if len(self._out) > self._max_bytes:
+            self._out.write(out)
+            if self._out.tell() > self._max_bytes:
                 raise TooMuch
-            chunk = self._stream.unused_data if self._stream.eof else b""
+            if self._stream.eof:
+                chunk = self._stream.unused_data
+                more = bool(chunk)
+            else:
+                chunk = getattr(self._stream, "unconsumed_tail", b"")  # zstd keeps that to itself
+                more = bool(chunk) or len(out) == most
 
     def done(self) -> bytes:
         """Return all that came out; raises NotPackedSo when the end is missing."""
         if self._stream is not None and not self._stream.eof:
             raise NotPackedSo
-        return bytes(self._out)
+        return self._out.getvalue()
 
 
 def unpacked(codec: str, packed: bytes, max_bytes: int) -> bytes:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from connectors.file_door.settling import Settling
 from connectors.file_door.verdict_log import WHOLE_FILE, VerdictLog
 from connectors.inbox import Inbox, keep
 from connectors.reasons import WHOLE, reason
-from connectors.rows import Row, TableMapping
+from connectors.rows import Row, TableMapping, portion
 from connectors.texts import ENGLISH
 from connectors.verdicts import Answer, Arrival, answer, delivery_id, observe
 from schemas.errors import Refused
@@ -180,7 +179,7 @@ class FileDoor:
             digest, rows = await asyncio.to_thread(self._read, claim, mapping)
             progress.family, progress.rows, progress.answered = claim.family, rows, log.accepted + log.refused
             left = (row for row in self._rows(claim, mapping) if row.number > log.last)
-            while batch := list(islice(left, ROWS)):
+            while batch := list(portion(left, ROWS)):
                 if stopped.is_set():
                     return False
                 await self._keep(claim, log, await self._admit(claim, digest, batch))

@@ -14,19 +14,13 @@ from typing import BinaryIO
 from connectors.avro_file import Bounds
 from connectors.file_door.folders import MAPPINGS, opened
 from connectors.reasons import WHOLE, reason
-from connectors.rows import BY_FIELD, CSV, SUFFIXES, XLSX, Row, TableMapping, load, rows
+from connectors.rows import BY_FIELD, SUFFIXES, Row, TableMapping, load, rows
 from connectors.strict_json import MAX_EVENT_BYTES
 from schemas.contracts import FAMILIES
 from schemas.errors import Misconfigured, Refused
 
 MAX_ROWS = 10_000_000
 """Rows of one file at most."""
-
-IN_MEMORY_BYTES = 64 * 1024 * 1024
-"""The longest file of a kind that is read as a whole: a JSON array, or Avro, unpacked."""
-
-STREAMED = (SUFFIXES[".jsonl"], CSV, XLSX)
-"""The kinds of which a row is read at a time."""
 
 
 def mapping_of(root: Path, agency: str, family: str) -> TableMapping:
@@ -56,8 +50,7 @@ def rows_of(file: BinaryIO, name: str, family: str, mapping: TableMapping, max_b
     if kind is None:
         rule = "A file is of one of these kinds, and its name ends so: {words}."
         raise Refused((reason("unknown-file-type", WHOLE, rule, words=", ".join(SUFFIXES)),))
-    most = max_bytes if kind in STREAMED else min(max_bytes, IN_MEMORY_BYTES)
-    return rows(file, kind, FAMILIES[family], Bounds(most, MAX_EVENT_BYTES, MAX_ROWS), mapping)
+    return rows(file, kind, FAMILIES[family], Bounds(max_bytes, MAX_EVENT_BYTES, MAX_ROWS), mapping)
 
 
 def _wrong(why: str) -> Refused:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from connectors.avro_file import Bounds
 from connectors.reasons import WHOLE, reason
-from connectors.rows.table import Cells, bad_table
+from connectors.rows.table import Blank, Cells, bad_table
 from connectors.strict_json import too_large
 from schemas.errors import Refused
 
@@ -28,7 +28,7 @@ _BLANK = b" \t\r\n"
 def cells_of(file: BinaryIO, bounds: Bounds) -> Iterator[tuple[int, Cells | Refused]]:
     """Yield each row's line number (from 1) and its cells, or why it has none; raises Refused for the whole file."""
     encoding = _encoding(file)
-    lines = _Lines(file, encoding, bounds.event_bytes)
+    lines = _Lines(file, encoding, bounds)
     rows = csv.reader(lines, delimiter=_delimiter(lines), strict=True)
     while True:
         number = lines.begin()
@@ -73,10 +73,11 @@ def _encoding(file: BinaryIO) -> str:
 class _Lines:
     """The lines of a file, as the csv module asks for them; knows how much of them the present row has taken."""
 
-    def __init__(self, file: BinaryIO, encoding: str, most: int) -> None:
+    def __init__(self, file: BinaryIO, encoding: str, bounds: Bounds) -> None:
         self._file = file
         self._encoding = encoding
-        self._most = most
+        self._most = bounds.event_bytes
+        self._blank = Blank(bounds)
         self._first: bytes | None = None
         self._number = 0
         self.begin()
@@ -87,6 +88,7 @@ class _Lines:
         self.undecoded = self.ended = False
         while (line := self.peek()) and not line.strip(_BLANK):
             self._next()
+            self._blank.add()
         return self._number + 1
 
     def peek(self) -> bytes:

@@ -22,6 +22,8 @@ SMALL = 1 << 20
 _CHUNK = 1 << 20
 _ENTRY = b"PK\x01\x02"
 _ENCRYPTED = 1
+_PACKED = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""How members may be packed (ECMA-376, part 2, annex B): zipfile unpacks bzip2 and LZMA without any bound."""
 
 
 @contextmanager
@@ -41,6 +43,8 @@ def opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
                 raise bad_table(
                     "A workbook has at most {n} bytes, unpacked, and is packed as usual programmes do.", n=MAX_UNPACKED
                 )
+            if each.compress_type not in _PACKED:
+                raise no_workbook()
             if each.flag_bits & _ENCRYPTED:
                 raise bad_table("A workbook is not protected by a password.")
         yield package

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -12,17 +13,33 @@ from xml.parsers import expat
 
 from connectors.rows.package import member
 from connectors.rows.table import bad_table, no_workbook
+from schemas.errors import Refused
 
-MAX_SHARED_BYTES = 48 << 20
-"""Memory for the texts that cells share, with what each costs besides its letters."""
+MAX_SHARED_BYTES = 44 << 20
+"""Memory for the texts that cells share."""
 
 MAX_ELEMENTS = 8_000_000
 """Elements of one part; 50,000 rows of the longest contract have some 6 millions."""
 
+MAX_IDLE_ELEMENTS = 250_000
+"""Elements of one part, one behind the other, that bring nothing: neither a text nor a row with something in it."""
+
+MAX_IDLE_BYTES = 32 << 20
+"""Bytes of such elements, and of what stands between them."""
+
+MAX_DEPTH = 64
+"""Elements inside each other; a sheet has six."""
+
+MAX_LETTERS = 1 << 20
+"""Characters of one row, or of one shared text; a cell of Excel's has 32,767."""
+
+MAX_TOKEN = 256 << 10
+"""Bytes of one tag; expat reads an unfinished one again with each piece that follows."""
+
 MAX_STYLES = 100_000
 """Styles and formats of a workbook; Excel itself allows 65,490 styles."""
 
-_COST_OF_TEXT = 60
+_POINTER = 8
 _CHUNK = 1 << 16
 
 _BOOK = "xl/workbook.xml"
@@ -31,7 +48,7 @@ _RELATIONS = "xl/_rels/workbook.xml.rels"
 _DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
 """Numbers of the built-in formats that show a date or a time (ECMA-376, part 1, 18.8.30)."""
 
-_NOT_OF_DATES = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+_NOT_OF_DATES = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\[\]]*\]')
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 Shared = list[str]
@@ -52,6 +69,9 @@ class Part:
     def __init__(self) -> None:
         """Begin outside of every text."""
         self.elements = 0
+        self.idle = self.idle_bytes = 0  # elements and bytes since something was gained
+        self.depth = 0
+        self.spent = 0  # letters of the present row or text
         self.letters: list[str] = []  # of the text that is being read
         self.reading = False
         self.phonetic = False  # how something is pronounced is no part of it
@@ -65,8 +85,12 @@ class Part:
     def start(self, name: str, about: Mapping[str, str]) -> None:
         """Take an element that begins, from the parser."""
         self.elements += 1
-        if self.elements > MAX_ELEMENTS:
+        self.idle += 1
+        self.depth += 1
+        if self.elements > MAX_ELEMENTS or self.depth > MAX_DEPTH:
             raise no_workbook()
+        if self.idle > MAX_IDLE_ELEMENTS:
+            raise _too_empty()
         name = local(name)
         if name == "rPh":
             self.phonetic = True
@@ -74,6 +98,7 @@ class Part:
 
     def end(self, name: str) -> None:
         """Take an element that ends, from the parser."""
+        self.depth -= 1
         self.reading = False
         name = local(name)
         if name == "rPh":
@@ -83,7 +108,18 @@ class Part:
     def text(self, text: str) -> None:
         """Take letters between elements."""
         if self.reading:
+            self.spend(len(text))
             self.letters.append(text)
+
+    def spend(self, letters: int) -> None:
+        """Take note of letters of the present row or text; raises Refused when they are too many."""
+        self.spent += letters
+        if self.spent > MAX_LETTERS:
+            raise bad_table("A row of a workbook has at most {n} characters.", n=MAX_LETTERS)
+
+    def gained(self) -> None:
+        """Take note that something was found, and that the next row or text begins."""
+        self.idle = self.idle_bytes = self.spent = 0
 
 
 def pieces(package: zipfile.ZipFile, name: str, part: Part) -> Iterator[None]:
@@ -94,6 +130,7 @@ def pieces(package: zipfile.ZipFile, name: str, part: Part) -> Iterator[None]:
     parser.EndElementHandler = part.end
     parser.CharacterDataHandler = part.text
     parser.StartDoctypeDeclHandler = _no_doctype
+    given = 0
     with member(package, name) as content:
         while True:
             try:
@@ -104,6 +141,16 @@ def pieces(package: zipfile.ZipFile, name: str, part: Part) -> Iterator[None]:
             yield
             if not piece:
                 return
+            given += len(piece)
+            part.idle_bytes += len(piece)
+            if given - parser.CurrentByteIndex > MAX_TOKEN:
+                raise no_workbook()
+            if part.idle_bytes > MAX_IDLE_BYTES:
+                raise _too_empty()
+
+
+def _too_empty() -> Refused:
+    return bad_table("A workbook has no stretches of {n} empty cells.", n=MAX_IDLE_ELEMENTS)
 
 
 def _no_doctype(*_: object) -> None:
@@ -189,10 +236,12 @@ class _Texts(Part):
         if name == "si":
             text = unescaped("".join(self.letters))
             self.letters.clear()
-            self._cost += len(text.encode("utf-8", "replace")) + _COST_OF_TEXT
+            self._cost += sys.getsizeof(text) + _POINTER
             if self._cost > MAX_SHARED_BYTES:
                 raise bad_table("A workbook has at most {n} bytes of texts.", n=MAX_SHARED_BYTES)
             self.found.append(text)
+            if text:
+                self.gained()
 
 
 class _Styles(Part):
@@ -220,7 +269,8 @@ class _Styles(Part):
 
     def dates(self) -> tuple[bool, ...]:
         """Return for each style whether it shows a date."""
-        return tuple(self._dated(each) for each in self._cells)
+        known = {each: self._dated(each) for each in set(self._cells)}
+        return tuple(known[each] for each in self._cells)
 
     def _dated(self, number: str) -> bool:
         if number not in self._formats:

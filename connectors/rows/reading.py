@@ -8,13 +8,14 @@
 - Numbers of rows are what the agency's people see: the line where a row begins in CSV and JSON Lines (from 1, the
   header too), the row of the sheet in XLSX, the ordinal of the event (from 1) in JSON and Avro. They rise.
 - The same file under the same mapping gives the same rows with the same payloads, whenever it is read.
-- Memory is that of one row for JSON Lines and CSV, that and the texts that cells share (48 MiB at most) for XLSX, and
-  the whole file, at most `bounds.body_bytes`, for JSON and Avro.
+- Memory is that of one row for JSON Lines and CSV, that and the texts that cells share (44 MiB at most) for XLSX, and
+  the whole file, at most `WHOLE_BYTES`, for JSON and Avro.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
@@ -27,7 +28,7 @@ from connectors.places import Values
 from connectors.reasons import WHOLE, reason
 from connectors.rows import csv_table, workbook
 from connectors.rows.mapping import BY_FIELD, TableMapping
-from connectors.rows.table import Cells, Table, bad_table
+from connectors.rows.table import Blank, Cells, Table, bad_table
 from connectors.strict_json import parse, too_large
 from schemas.contracts import Family
 from schemas.errors import Misconfigured, Refused
@@ -39,6 +40,16 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
     {".csv": CSV, ".tsv": CSV, ".xlsx": XLSX, ".jsonl": NDJSON, ".ndjson": NDJSON, ".json": JSON, ".avro": AVRO}
 )
 """How a file's name ends -> media type of what it holds."""
+
+
+WHOLE_BYTES = 16 << 20
+"""The longest file of a kind that is read as a whole: a JSON array, or Avro, unpacked."""
+
+WHOLE_EVENTS = 10_000
+"""Elements of a JSON array: the objects that stand for them are made before they can be counted."""
+
+PORTION_BYTES = 1 << 19
+"""Bytes of the rows that are held at once; what they say may take twenty times that."""
 
 
 class Row(NamedTuple):
@@ -55,6 +66,16 @@ def kind_of(name: str) -> str:
     if suffix not in SUFFIXES:
         raise Misconfigured("bad-file", f"A file's name ends in one of {', '.join(SUFFIXES)}.")
     return SUFFIXES[suffix]
+
+
+def portion(some: Iterator[Row], most: int) -> Iterator[Row]:
+    """Yield the next rows, so many at most, and fewer where they are long; raises what reading them raises."""
+    size = 0
+    for row in islice(some, most):
+        yield row
+        size += len(row.payload)
+        if size > PORTION_BYTES:
+            return
 
 
 def rows(file: BinaryIO, kind: str, family: Family, bounds: Bounds, mapping: TableMapping = BY_FIELD) -> Iterator[Row]:
@@ -79,7 +100,8 @@ def _rows(file: BinaryIO, kind: str, family: Family, bounds: Bounds, mapping: Ta
     if kind == NDJSON:
         return _lines(file, bounds)
     if kind in {JSON, AVRO}:
-        return _batch(file, kind, family, bounds)
+        most = min(bounds.events, WHOLE_EVENTS) if kind == JSON else bounds.events
+        return _batch(file, kind, family, bounds._replace(body_bytes=min(bounds.body_bytes, WHOLE_BYTES), events=most))
     mapping.check(family)
     if kind == CSV:
         return _events(csv_table.cells_of(file, bounds), family, bounds, mapping, padded=False)
@@ -95,6 +117,7 @@ def _check_size(file: BinaryIO, bounds: Bounds) -> None:
 
 
 def _batch(file: BinaryIO, kind: str, family: Family, bounds: Bounds) -> Iterator[Row]:
+    _check_size(file, bounds)
     batch = batch_of(kind, file.read(), family.name, bounds)
     for number, (payload, event) in enumerate(batch.events, 1):
         yield Row(number, payload, event)
@@ -102,7 +125,7 @@ def _batch(file: BinaryIO, kind: str, family: Family, bounds: Bounds) -> Iterato
 
 def _lines(file: BinaryIO, bounds: Bounds) -> Iterator[Row]:
     most = bounds.event_bytes + 2
-    number = 0
+    number, blank = 0, Blank(bounds)
     while line := file.readline(most):
         number += 1
         payload = line.strip(b" \t\r\n")
@@ -110,6 +133,8 @@ def _lines(file: BinaryIO, bounds: Bounds) -> Iterator[Row]:
             line = file.readline(most)
         if payload:
             yield Row(number, payload, _parsed(payload, bounds))
+        else:
+            blank.add()
 
 
 def _parsed(payload: bytes, bounds: Bounds) -> Values | Refused:
@@ -129,6 +154,7 @@ def _events(
 ) -> Iterator[Row]:
     """Yield the rows below the header, which is the first row that is not empty."""
     table: Table | None = None
+    blank = Blank(bounds)
     for number, cells in found:
         if isinstance(cells, Refused):
             if table is None:
@@ -138,6 +164,8 @@ def _events(
             table = Table(cells, family, mapping)
         elif any(each not in (None, "") for each in cells):
             yield _row(number, cells, table, bounds, padded)
+        else:
+            blank.add()
     if table is None:
         raise bad_table("A table begins with a header.")
 
@@ -149,5 +177,5 @@ def _row(number: int, cells: Cells, table: Table, bounds: Bounds, padded: bool) 
         return Row(number, orjson.dumps(cells, default=str), refusal)
     payload = orjson.dumps(event, default=str)
     if len(payload) > bounds.event_bytes:
-        return Row(number, payload, Refused((too_large(bounds.event_bytes),)))
+        return Row(number, payload[: bounds.event_bytes], Refused((too_large(bounds.event_bytes),)))
     return Row(number, payload, event)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from connectors.avro_file import Bounds
 from connectors.places import Values
 from connectors.reasons import WHOLE, of_shape, reason
 from connectors.rows.cells import Cell, reader_of
@@ -15,6 +16,9 @@ from schemas.errors import Reason, Refused
 
 MAX_COLUMNS = 1000
 """Columns of a table at most; the longest contract has some forty fields."""
+
+MAX_BLANK = 1_000_000
+"""Empty rows of the longest file."""
 
 HEADING = "(header)"
 """The field of a reason that concerns the first row."""
@@ -38,6 +42,21 @@ def bad_table(rule: str, **values: object) -> Refused:
 def no_workbook() -> Refused:
     """Return the refusal of a file that is no workbook, or no whole one."""
     return bad_table("A table is a whole XLSX workbook.")
+
+
+class Blank:
+    """How many empty rows a file has: each costs time and brings nothing."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        """As many are borne as there may be events, but no more than `MAX_BLANK`."""
+        self._most = min(bounds.events, MAX_BLANK)
+        self._count = 0
+
+    def add(self) -> None:
+        """Count one more; raises Refused when it is one too many."""
+        self._count += 1
+        if self._count > self._most:
+            raise bad_table("A file has at most {n} empty rows.", n=self._most)
 
 
 class Table:

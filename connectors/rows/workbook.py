@@ -111,10 +111,14 @@ class _Rows(Part):
                 raise no_workbook()
             if lacking:
                 cells += [None] * lacking
-            cells.append(self._cell("".join(self.letters)) if self.letters else None)
+            cell = self._cell("".join(self.letters)) if self.letters else None
+            cells.append(cell)
+            if self._kind == "s" and isinstance(cell, str):
+                self.spend(len(cell))
             self.letters.clear()
         elif name == "row" and any(each is not None for each in self._cells):
             self._found.append((self._row, self._cells))
+            self.gained()
 
     def _cell(self, text: str) -> Cell:
         read = self._readers.get(self._kind)

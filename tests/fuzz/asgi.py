@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -29,16 +30,14 @@ async def ask(app: Any, method: str, path: str, headers: Headers, chunks: Sequen
     """Return the answer; raises what the application raises. None among the chunks: the client goes away."""
     place, _, query = path.encode(errors="replace").decode().partition("?")  # servers hand on what is UTF-8
     parts: list[MutableMapping[str, Any]] = []
-    rest = iter(chunks)
-    left = len(chunks)
+    rest = list(chunks or [b""])
 
     async def receive() -> MutableMapping[str, Any]:
-        nonlocal left
-        left -= 1
-        chunk = next(rest, b"")
-        if chunk is None:
+        if not rest:
+            await asyncio.Event().wait()  # whoever has sent all waits for the answer
+        if rest[0] is None:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": chunk, "more_body": left > 0}
+        return {"type": "http.request", "body": rest.pop(0), "more_body": bool(rest)}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         parts.append(message)

@@ -27,6 +27,7 @@ from tests.fuzz import avro_bytes, checks, mutants, odd
 from tests.fuzz.asgi import Reply, ask
 from tests.fuzz.checks import CountingInbox
 from tests.fuzz.mutants import SENDER
+from tests.fuzz.questions import Questions
 from tests.fuzz.tables import Files
 from tests.laws.kafka import Consumer, Kafka, Producer, Record
 
@@ -233,7 +234,7 @@ Surface = Callable[[Random], Coroutine[Any, Any, int]]
 
 def surfaces() -> Mapping[str, Surface]:
     """Return the surfaces by name: each sends an input made by chance, checks the answer, and says how many it held."""
-    gateway, letters, registry, files = Gateway(), Letters(), Registry(), Files()
+    gateway, letters, registry, files, questions = Gateway(), Letters(), Registry(), Files(), Questions()
     return {
         "json": gateway.json,
         "ndjson": gateway.ndjson,
@@ -244,4 +245,7 @@ def surfaces() -> Mapping[str, Surface]:
         "csv": files.csv,
         "xlsx": files.xlsx,
         "jsonl": files.jsonl,
+        "preflight": questions.preflight,
+        "records": questions.records,
+        "receipts": questions.receipts,
     }

@@ -126,7 +126,7 @@ def lines(chance: Random, family: str) -> bytes:
     return mutants.torn(chance, content) if chance.random() < 0.3 else content
 
 
-_MAKERS: Mapping[str, Callable[[Random, str], bytes]] = {CSV: comma_separated, XLSX: workbook, NDJSON: lines}
+MAKERS: Mapping[str, Callable[[Random, str], bytes]] = {CSV: comma_separated, XLSX: workbook, NDJSON: lines}
 
 
 class Files:
@@ -150,7 +150,7 @@ class Files:
 
     async def _read(self, chance: Random, kind: str) -> int:
         family = FAMILIES[chance.choice(list(FAMILIES))]
-        content, mapping = _MAKERS[kind](chance, family.name), chance.choice(MAPPINGS)
+        content, mapping = MAKERS[kind](chance, family.name), chance.choice(MAPPINGS)
         found, why = _rows(content, kind, family, mapping)
         again, _ = _rows(content, kind, family, mapping)
         assert [each[:2] for each in found] == [each[:2] for each in again]
