@@ -319,7 +319,6 @@ def test_two_pollers_never_work_at_once(home: Home) -> None:
             assert second
 
 
-@pytest.mark.parametrize("home", ["postgresql", pytest.param("sqlite", marks=pytest.mark.long)], indirect=True)
 def test_a_killed_poller_comes_back_and_nothing_is_lost_or_double(
     home: Home, door: Door, street: tuple[Door, str], tmp_path: Path
 ) -> None:
