@@ -139,7 +139,9 @@ class _Walk:
         for word in ("precision", "scale"):
             _check_size(kind.get(word, 0), MAX_PRECISION, f"a decimal's {word}")
         name = kind.get("type")
-        if name in ("record", "error", "enum", "fixed"):
+        if name == "error":  # the libraries parse it, and fail when it is compared
+            raise invalid("an error belongs to a protocol; a schema has records.")
+        if name in ("record", "enum", "fixed"):
             return self._defined(kind, namespace)
         if name == "array":
             items = self.of(kind.get("items"), namespace)

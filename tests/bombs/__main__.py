@@ -9,7 +9,9 @@ import sys
 
 from tests.bombs.all import BOMBS
 from tests.bombs.blast import cost
+from tests.bombs.doors import gateway
 
+gateway()
 words = tuple(sys.argv[1:])
 for name, bomb in BOMBS.items():
     if not words or name.startswith(words):

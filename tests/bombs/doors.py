@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,17 @@ _CHUNK = 1 << 16  # bytes that a server hands on at a time
 _FILE_BYTES = 1 << 30
 
 
+@cache
+def gateway() -> Any:
+    """Return the gateway; whoever asks before the bombs' processes are begun makes it once for all of them."""
+    return Gateway(Limits()).app
+
+
 def http(path: str, warm: bytes, headers: Mapping[str, str]) -> Door:
     """Return the gateway at one address; `warm` is asked first, for what is loaded then is not the bomb's."""
 
     def ready(file: Path) -> Go:
-        app = Gateway(Limits()).app
+        app = gateway()
         chunks = _chunks(file.read_bytes())
         sent = {"X-API-Key": KEYS["gpk"], "Content-Type": "application/json", **headers}
         plain = {name: value for name, value in sent.items() if name != "Content-Encoding"}

@@ -100,6 +100,8 @@ def test_every_contract_is_within_the_limits(contract: Family) -> None:
         (record(value("strong")), "a type that is named"),
         (record(namespace=7), "namespace"),
         (record(doc="\ud800"), "Unicode"),
+        (record(value({"type": "error", "name": "E", "fields": []})), "protocol"),
+        (record() | {"type": "error"}, "protocol"),
         ([], "empty union"),
         (7, "a type is"),
         ({"type": "record", "name": "R", "fields": [7]}, "a field is"),
