@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import avro.schema
 
 from connectors.registry_errors import invalid
+from schemas.compatibility import problems
 from schemas.contracts import fingerprint
 
 MAX_TEXT = 256 * 1024
@@ -61,7 +62,8 @@ def parsed(body: bytes) -> Any:
     try:
         fingerprint(avsc)
         avro.schema.parse(json.dumps(avsc))
-    except Exception as error:  # two parsers, and whatever they raise on hostile text
+        problems(avsc, avsc)  # what cannot be compared with itself can be compared with nothing
+    except Exception as error:  # two parsers and a comparison, and whatever they raise on hostile text
         raise invalid(f"not Avro ({type(error).__name__}).") from None
     return avsc
 

@@ -120,7 +120,7 @@ class _Reading:
                 "record" if kind["type"] == "error" else kind["type"],
                 _logical(kind),
                 name,
-                tuple(sorted(kind.get("symbols", ()))),
+                tuple(sorted(kind["symbols"])) if kind["type"] == "enum" else (),
                 _default(kind) if kind["type"] == "enum" else _NONE,
                 _aliases(kind),
             ),

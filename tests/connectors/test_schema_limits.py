@@ -102,6 +102,7 @@ def test_every_contract_is_within_the_limits(contract: Family) -> None:
         (record(doc="\ud800"), "Unicode"),
         (record(value({"type": "error", "name": "E", "fields": []})), "protocol"),
         (record() | {"type": "error"}, "protocol"),
+        (record(value({"type": "enum", "name": "E", "symbols": 7})), "not Avro"),
         ([], "empty union"),
         (7, "a type is"),
         ({"type": "record", "name": "R", "fields": [7]}, "a field is"),
@@ -115,6 +116,11 @@ def test_a_hostile_schema_is_told_what_it_breaks(avsc: Any, rule: str) -> None:
         parsed(request(avsc))
     assert (told.value.status, told.value.code) == (422, INVALID_SCHEMA)
     assert len(str(told.value)) < 300
+
+
+def test_a_word_of_another_types_means_nothing() -> None:
+    avsc = record(value("int"), symbols=7, items=3, size=-1)
+    assert problems(parsed(request(avsc)), avsc) == []
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 40_000, "NaN", "1e999", '"\\ud800"', "", '{"type": "int"'])
