@@ -69,7 +69,8 @@ class Part:
     def __init__(self) -> None:
         """Begin outside of every text."""
         self.elements = 0
-        self.idle = self.idle_bytes = 0  # elements and bytes since something was gained
+        self.idle_bytes = 0  # since something was gained
+        self._most = MAX_IDLE_ELEMENTS  # elements until something must have been gained again
         self.depth = 0
         self.spent = 0  # letters of the present row or text
         self.letters: list[str] = []  # of the text that is being read
@@ -85,12 +86,9 @@ class Part:
     def start(self, name: str, about: Mapping[str, str]) -> None:
         """Take an element that begins, from the parser."""
         self.elements += 1
-        self.idle += 1
         self.depth += 1
-        if self.elements > MAX_ELEMENTS or self.depth > MAX_DEPTH:
-            raise no_workbook()
-        if self.idle > MAX_IDLE_ELEMENTS:
-            raise _too_empty()
+        if self.elements > self._most or self.depth > MAX_DEPTH:
+            raise no_workbook() if self.elements > MAX_ELEMENTS or self.depth > MAX_DEPTH else _too_empty()
         name = local(name)
         if name == "rPh":
             self.phonetic = True
@@ -108,18 +106,21 @@ class Part:
     def text(self, text: str) -> None:
         """Take letters between elements."""
         if self.reading:
-            self.spend(len(text))
             self.letters.append(text)
+            self.spent += len(text)
+            if self.spent > MAX_LETTERS:
+                raise _too_long()
 
     def spend(self, letters: int) -> None:
         """Take note of letters of the present row or text; raises Refused when they are too many."""
         self.spent += letters
         if self.spent > MAX_LETTERS:
-            raise bad_table("A row of a workbook has at most {n} characters.", n=MAX_LETTERS)
+            raise _too_long()
 
     def gained(self) -> None:
         """Take note that something was found, and that the next row or text begins."""
-        self.idle = self.idle_bytes = self.spent = 0
+        self.idle_bytes = self.spent = 0
+        self._most = min(self.elements + MAX_IDLE_ELEMENTS, MAX_ELEMENTS)
 
 
 def pieces(package: zipfile.ZipFile, name: str, part: Part) -> Iterator[None]:
@@ -151,6 +152,10 @@ def pieces(package: zipfile.ZipFile, name: str, part: Part) -> Iterator[None]:
 
 def _too_empty() -> Refused:
     return bad_table("A workbook has no stretches of {n} empty cells.", n=MAX_IDLE_ELEMENTS)
+
+
+def _too_long() -> Refused:
+    return bad_table("A row of a workbook has at most {n} characters.", n=MAX_LETTERS)
 
 
 def _no_doctype(*_: object) -> None:
