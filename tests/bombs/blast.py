@@ -56,7 +56,7 @@ def _gone_off(go: Go) -> str:
     before = resource.getrusage(resource.RUSAGE_SELF)
     spare_the_collector()
     most = ceil(before.ru_utime + before.ru_stime) + CPU_SECS
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
     code = go()
     after = resource.getrusage(resource.RUSAGE_SELF)
     secs = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

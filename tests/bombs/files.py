@@ -111,12 +111,14 @@ _DOORS = {
     "preflight": http(f"/v1/preflight/{FAMILY}", packed(parts(sheet([HEADER]))), _XLSX),
 }
 
-WORKBOOKS: Mapping[str, Bomb] = {
-    f"workbook, {name}": Bomb(_DOORS["file"], "bad-table", make) for name, make in SHEETS.items()
-} | {
-    f"preflight, workbook, {name}": Bomb(_DOORS["preflight"], "bad-table", SHEETS[name])
-    for name in ("bzip2", "depth", "cells without values", "shared texts", "one text again and again")
-}
+WORKBOOKS: Mapping[str, Bomb] = (
+    {f"workbook, {name}": Bomb(_DOORS["file"], "bad-table", make) for name, make in SHEETS.items()}
+    | {
+        f"preflight, workbook, {name}": Bomb(_DOORS["preflight"], "bad-table", SHEETS[name])
+        for name in ("bzip2", "depth", "cells without values", "shared texts", "one text again and again")
+    }
+    | {"preflight, workbook, too long": Bomb(_DOORS["preflight"], "too-large", lambda: Random(1).randbytes(13 << 20))}
+)
 
 FILES: Mapping[str, Bomb] = {
     f"file, {name}": Bomb(dropped(f"a.{suffix}"), told, make)
