@@ -118,7 +118,7 @@ def test_what_became_of_records(system: System) -> None:
 
     for minute in (15, 45):
         gpk.report("C-1", header__occurred_at=f"2018-03-05T10:{minute}:00+03:00")
-    assert gpk.until("/v1/records/C-1", lambda fate: fate["conflict"])["state"] == "counted"
+    assert gpk.until("/v1/records/C-1", lambda fate: fate["conflict"] and in_cut(fate))["state"] == "counted"
     assert "conflict" in system.migex("trace", "gpk", "C-1").stdout
 
     for path in ("/v1/records/A-1", "/v1/records/C-1", f"/v1/receipts/{receipt}"):
