@@ -3,9 +3,9 @@
     python -m bench.delay [--probes 10000] [--rate RECORDS_A_SECOND] [--kills SECS [--seed 7]] [--report FILE]
 
 A whole system is started with its default settings. The load is written to the inbox as busy doors would, by default
-at half of what the agents do on two cores. Each probe is a crossing that is alone in its cell, sent by itself to the
-HTTP door; the feed is asked about twenty times a second. With `--kills` all is measured once more while workers of the
-agents are killed by chance, one every so many seconds.
+at half of what that system does here: measured first, by a flood of records and a probe behind them. Each probe is a
+crossing that is alone in its cell, sent by itself to the HTTP door; the feed is asked about twenty times a second. With
+`--kills` all is measured once more while workers of the agents are killed by chance, one every so many seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from bench.probes import A_SECOND, ASK_EVERY_SECS, PATIENCE_SECS, Kills, Probe, Probing
+from bench.probes import A_SECOND, ASK_EVERY_SECS, LAST_PROBE, PATIENCE_SECS, Kills, Probe, Probing
 from bench.sheet import Sheet, Table, Value, asked
 from bench.stages import Passage, passages
 from ops import system
@@ -37,6 +37,9 @@ from streams.topics import Topics
 
 WARM_SECS, SPARE_SECS = 5.0, 30.0
 """How long the load goes on before the first probe, and how long it could after the last one, with what is made."""
+
+FLOOD_A_SECOND, FLOOD_SECS = 40_000, 7.5
+"""What is sent to see how much the system takes: more a second than it can."""
 
 REQUESTS = 200
 """Which one agency may have under way: here one sends all probes, each by itself."""
@@ -50,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--probes", type=int, default=2000)
-    options.add_argument("--rate", type=float, default=8000, help="records of the load a second")
+    options.add_argument(
+        "--rate", type=float, help="records of the load a second; half of what is measured, if not said"
+    )
     options.add_argument("--kills", type=float, metavar="SECS", help="between two kills")
     options.add_argument("--seed", type=int, default=7, help="of who is killed when")
     options.add_argument("--home", type=Path)
@@ -58,15 +63,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = options.parse_args(argv)
     sheet = Sheet(chosen.report)
     with running(chosen.home) as settings:
-        sheet.add(measured(settings, range(chosen.probes), chosen.rate))
+        rate = chosen.rate or capacity(settings) / 2
+        sheet.add(measured(settings, range(chosen.probes), rate))
         if chosen.kills:
             again = range(chosen.probes, 2 * chosen.probes)
-            sheet.add(measured(settings, again, chosen.rate, Kills(chosen.kills, chosen.seed)))
+            sheet.add(measured(settings, again, rate, Kills(chosen.kills, chosen.seed)))
+
+
+def capacity(settings: Settings) -> float:
+    """Return how many records a second the whole system takes: from the flood's first one to a probe sent behind it."""
+    with sending(settings, FLOOD_A_SECOND, FLOOD_SECS, first=0) as sender:
+        began = time.time()
+        sent = Load(sender).end()
+        _, (probe,) = asyncio.run(Probing(settings, LAST_PROBE).all(1, None))
+        return sent / (probe.seen - began)
 
 
 def measured(settings: Settings, numbers: range, rate: float, kills: Kills | None = None) -> Table:
     """Return the delays of the probes with these numbers under a load of so many records a second."""
-    with loaded(settings, rate, len(numbers) / A_SECOND + SPARE_SECS, again=kills is not None) as load_:
+    secs = len(numbers) / A_SECOND + SPARE_SECS
+    flood, calm = round(FLOOD_A_SECOND * FLOOD_SECS), round(rate * secs)  # a record's number is used once
+    with sending(settings, rate, secs, first=flood + (calm if kills else 0)) as sender:
+        time.sleep(WARM_SECS)
+        load_ = Load(sender)
         began = time.time()
         killed, probes = asyncio.run(Probing(settings, numbers.start).all(len(numbers), kills))
         reached = load_.stop()
@@ -106,22 +125,28 @@ class Load:
     def stop(self) -> float:
         """End it and return how many records a second Kafka has acknowledged."""
         self._sender.send_signal(signal.SIGTERM)
+        records, secs = self._said()
+        return records / secs
+
+    def end(self) -> int:
+        """Wait until all is sent and return how many records Kafka has acknowledged."""
+        return self._said()[0]
+
+    def _said(self) -> tuple[int, float]:
         said, _ = self._sender.communicate(timeout=PATIENCE_SECS)
         records, secs = said.split()
-        return int(records) / float(secs)
+        return int(records), float(secs)
 
 
 @contextmanager
-def loaded(settings: Settings, rate: float, secs: float, *, again: bool) -> Iterator[Load]:
-    """Write so many records a second meanwhile, for so long at most; `again`: others than in an earlier run."""
-    first = round(rate * secs) if again else 0
+def sending(settings: Settings, rate: float, secs: float, first: int) -> Iterator[psutil.Popen]:
+    """Write so many records a second meanwhile, for so long at most, numbered from `first`; given once it begins."""
     command = [sys.executable, "-m", "bench.background", f"--rate={rate}", f"--secs={secs}", f"--first={first}"]
     sender = psutil.Popen(command, env=settings.inherited(), stdout=subprocess.PIPE, text=True)
     try:
         if sender.stdout.readline().strip() != "BEGIN":
             raise Unavailable("bench-load", "The load did not begin; what it says stands above.")
-        time.sleep(WARM_SECS)
-        yield Load(sender)
+        yield sender
     finally:
         if sender.poll() is None:
             sender.kill()

@@ -248,6 +248,13 @@ class Settings(BaseSettings):
         description="Whether the supervisor forks all processes from one that has imported everything (Linux only), "
         "so that one that was killed is back in a second; it takes about 110 MB, which the others share.",
     )
+    reconcilers: int = Field(
+        2,
+        ge=1,
+        le=8,
+        description="How many workers of reconcile, the costliest agent, the supervisor runs for the current "
+        "generation; a generation that is being built has one a core.",
+    )
     tick_secs: float = Field(1.0, gt=0, description="Seconds between two ticks while events arrive.")
     broker: Broker = Field(default_factory=Broker, description="Where Kafka is.")
     kafka: Kafka = Field(default_factory=Kafka, description="How Kafka is told who we are.")

@@ -166,7 +166,7 @@ class House:
         """`settings` are the user's; the house is `chaos` in their home."""
         home = settings.home / "chaos"
         own = all_settings.with_free_ports(home, nodes, convention=CONVENTION, cache=settings.cache,
-                                           logs=settings.logs, rehearsal=True,
+                                           logs=settings.logs, rehearsal=True, reconcilers=1,
                                            checkpoints=Checkpoints(secs=CHECKPOINT_SECS))  # fmt: skip
         detour = Detour(*(2 * [free_block(2 * nodes)]))
         detour = detour._replace(advertised=detour.listens + nodes)

@@ -78,7 +78,7 @@ class Roster:
             return known
         taken = {place.number for place in self._places.values()}
         free = next(number for number in range(len(self._places) + 1) if number not in taken)
-        cores = (os.cpu_count() or 1) if generation.state == State.BUILDING else 1
-        place = Place(free, cores)
+        building = generation.state == State.BUILDING
+        place = Place(free, (os.cpu_count() or 1) if building else self._settings.reconcilers)
         self._places[generation.number] = place
         return place
