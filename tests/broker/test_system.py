@@ -51,7 +51,7 @@ def test_up_survives_kills_and_down_leaves_nothing(system: System) -> None:
     began = system.migex("up")
     assert began.returncode == 0, began.stdout + began.stderr
     assert {name: row["state"] for name, row in system.status().items()} == dict.fromkeys(
-        ["kafka-1", "supervisor", *PROCESSES], "up"
+        ["kafka-1", "supervisor", *PROCESSES, "reconcile-1"], "up"
     )
 
     killed = system.pid("reconcile")
