@@ -25,7 +25,8 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from bench.probes import A_SECOND, ASK_EVERY_SECS, LAST_PROBE, PATIENCE_SECS, Kills, Probe, Probing
+from bench.events import PROBES
+from bench.probes import A_SECOND, ASK_EVERY_SECS, PATIENCE_SECS, Kills, Probe, Probing
 from bench.sheet import Sheet, Table, Value, asked
 from bench.stages import Passage, passages
 from ops import system
@@ -72,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def capacity(settings: Settings) -> float:
     """Return how many records a second the whole system takes: from the flood's first one to a probe sent behind it."""
-    with sending(settings, FLOOD_A_SECOND, FLOOD_SECS, first=0) as sender:
+    with sending(settings, FLOOD_A_SECOND, FLOOD_SECS, first=0) as load_:
         began = time.time()
-        sent = Load(sender).end()
-        _, (probe,) = asyncio.run(Probing(settings, LAST_PROBE).all(1, None))
+        sent = load_.end()
+        _, (probe,) = asyncio.run(Probing(settings, PROBES - 1).all(1, None))
         return sent / (probe.seen - began)
 
 
@@ -83,9 +84,8 @@ def measured(settings: Settings, numbers: range, rate: float, kills: Kills | Non
     """Return the delays of the probes with these numbers under a load of so many records a second."""
     secs = len(numbers) / A_SECOND + SPARE_SECS
     flood, calm = round(FLOOD_A_SECOND * FLOOD_SECS), round(rate * secs)  # a record's number is used once
-    with sending(settings, rate, secs, first=flood + (calm if kills else 0)) as sender:
+    with sending(settings, rate, secs, first=flood + (calm if kills else 0)) as load_:
         time.sleep(WARM_SECS)
-        load_ = Load(sender)
         began = time.time()
         killed, probes = asyncio.run(Probing(settings, numbers.start).all(len(numbers), kills))
         reached = load_.stop()
@@ -139,14 +139,14 @@ class Load:
 
 
 @contextmanager
-def sending(settings: Settings, rate: float, secs: float, first: int) -> Iterator[psutil.Popen]:
+def sending(settings: Settings, rate: float, secs: float, first: int) -> Iterator[Load]:
     """Write so many records a second meanwhile, for so long at most, numbered from `first`; given once it begins."""
     command = [sys.executable, "-m", "bench.background", f"--rate={rate}", f"--secs={secs}", f"--first={first}"]
     sender = psutil.Popen(command, env=settings.inherited(), stdout=subprocess.PIPE, text=True)
     try:
         if sender.stdout.readline().strip() != "BEGIN":
             raise Unavailable("bench-load", "The load did not begin; what it says stands above.")
-        yield sender
+        yield Load(sender)
     finally:
         if sender.poll() is None:
             sender.kill()

@@ -17,9 +17,9 @@ AGENCY = "gpk"
 PROBES_A_MONTH = 100
 """So that the part of the table that is asked for stays small."""
 
-_FIRST_YEAR, _END_YEAR = 1995, 2018
-PROBES = (_END_YEAR - _FIRST_YEAR) * 12 * PROBES_A_MONTH
-"""How many there are."""
+_FIRST_YEAR, _YEARS = 1995, 23  # before the year of the load
+PROBES = _YEARS * 12 * PROBES_A_MONTH
+"""How many probes there are."""
 
 _BLANKS = (  # beside the document's number
     ("header", "record_no"),
@@ -57,7 +57,7 @@ class Crossings:
         months, place = divmod(number, PROBES_A_MONTH)
         years, month = divmod(months, 12)
         period = f"{_FIRST_YEAR + years}-{month + 1:02}"
-        if period >= f"{_END_YEAR}":
+        if number >= PROBES:
             raise IndexError(number)
         codes = self._cells[place * 7 % len(self._cells)]
         event = self._filled(f"probe-{number}", f"{period}-15T12:00:00+03:00", 10_000_000 + number, codes)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import orjson
 
-from bench.events import AGENCY, CROSSING, PROBES, Cell, Crossings
+from bench.events import AGENCY, CROSSING, Cell, Crossings
 from ops import secrets
 from ops.pids import PidFile
 from ops.processes import AGENTS
@@ -26,7 +26,6 @@ from schemas.errors import Unavailable
 A_SECOND = 25
 ASK_EVERY_SECS = 0.05
 PATIENCE_SECS = 120.0
-LAST_PROBE = PROBES - 1
 
 
 @dataclass(slots=True)

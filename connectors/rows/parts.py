@@ -107,7 +107,7 @@ class Part:
         """Take letters between elements."""
         if self.reading:
             self.letters.append(text)
-            self.spent += len(text)
+            self.spent += len(text)  # as `spend`, without a call for each piece of text
             if self.spent > MAX_LETTERS:
                 raise _too_long()
 

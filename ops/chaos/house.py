@@ -163,7 +163,10 @@ class House:
     """The system, its broker, its proxies and its second workers."""
 
     def __init__(self, settings: Settings, nodes: int) -> None:
-        """`settings` are the user's; the house is `chaos` in their home."""
+        """`settings` are the user's; the house is `chaos` in their home.
+
+        It has one worker of reconcile: the second is the run's own, which comes and goes.
+        """
         home = settings.home / "chaos"
         own = all_settings.with_free_ports(home, nodes, convention=CONVENTION, cache=settings.cache,
                                            logs=settings.logs, rehearsal=True, reconcilers=1,

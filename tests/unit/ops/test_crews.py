@@ -95,6 +95,12 @@ def test_the_first_call_begins_the_first_generation(settings: Settings) -> None:
         assert store.generations.current() == 1
 
 
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_a_setting_says_how_many_workers_of_reconcile_there_are(settings: Settings, wanted: int) -> None:
+    found = Roster(settings.model_copy(update={"reconcilers": wanted}))() or {}
+    assert sum(agent_of(name) == "reconcile" for name in found) == wanted
+
+
 def test_a_generation_that_is_built_has_a_worker_for_each_core_and_keeps_them(settings: Settings) -> None:
     roster = Roster(settings)
     roster()
