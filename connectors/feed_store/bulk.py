@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from connectors.feed_store.tables import CELL_CHANGE, CELL_NOW
+
 Row = tuple[Any, ...]
 
 _IN_ONE_QUERY = 500  # SQLite prepares this statement once; longer lists were not faster
@@ -20,15 +22,44 @@ _IN_ONE_ARRAY = 20_000  # keeps a parameter of PostgreSQL within some megabytes
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Write rows whose values stand in the order of the table's columns; a row of the same primary key is replaced."""
+    if not rows:
+        return
     values = [column.name for column in table.columns if not column.primary_key]
     updates = ", ".join(f"{name} = excluded.{name}" for name in values)
     keys = ", ".join(column.name for column in table.primary_key)
-    _insert(connection, table, rows, f" ON CONFLICT ({keys}) DO UPDATE SET {updates}")
+    conflict = f" ON CONFLICT ({keys}) DO UPDATE SET {updates}"
+    start = f"INSERT INTO {table.name} ({', '.join(column.name for column in table.columns)}) "
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(table.columns))
+        connection.exec_driver_sql(f"{start}VALUES ({marks}){conflict}", list(rows))
+        return
+    statement = f"{start}SELECT * FROM unnest({_arrays(table, len(table.columns))}){conflict}"  # noqa: S608 names are ours
+    for part in _parts(rows, _IN_ONE_ARRAY):
+        connection.exec_driver_sql(statement, tuple(map(list, zip(*part, strict=True))))
 
 
-def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Add rows whose values stand in the order of the table's columns; raises IntegrityError when one is there."""
-    _insert(connection, table, rows, "")
+def insert_changes(connection: Connection, rows: Sequence[Row]) -> None:
+    """Add changes of cells, each with what `CELL_NOW` says of its cell: so that is brought up to date after this.
+
+    Values stand in the order of the columns of `CELL_CHANGE`, up to the causes. Raises IntegrityError for one twice.
+    """
+    if not rows:
+        return
+    told = [column.name for column in CELL_CHANGE.columns if not column.name.endswith("_before")]
+    start = f"INSERT INTO cell_change ({', '.join(told)}, facts_before, measures_before, cut_before) "
+    before = "coalesce(b.facts, 0), coalesce(b.measures, '[]'), b.cut"
+    same = " AND ".join(f"b.{column.name} = n.{column.name}" for column in CELL_NOW.primary_key)
+    if connection.dialect.name == "sqlite":
+        values_ = ", ".join(f"? AS {name}" for name in told)
+        statement = f"{start}SELECT n.*, {before} FROM (SELECT {values_}) AS n LEFT JOIN cell_now AS b ON {same}"  # noqa: S608 names are ours
+        connection.exec_driver_sql(statement, list(rows))
+        return
+    arrays = _arrays(CELL_CHANGE, len(told))
+    statement = (
+        f"{start}SELECT n.*, {before} FROM unnest({arrays}) AS n({', '.join(told)}) LEFT JOIN cell_now AS b ON {same}"  # noqa: S608 names are ours
+    )
+    for part in _parts(rows, _IN_ONE_ARRAY):
+        connection.exec_driver_sql(statement, tuple(map(list, zip(*part, strict=True))))
 
 
 def delete(connection: Connection, table: Table, keys: Sequence[Row]) -> None:
@@ -66,20 +97,6 @@ def values(connection: Connection, table: Table, generation: int, keys: Sequence
 @cache
 def _select(table: str, marks: str) -> str:
     return f"SELECT key, value FROM {table} WHERE generation = ? AND key IN ({marks})"  # noqa: S608 names are ours
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Row], conflict: str) -> None:
-    if not rows:
-        return
-    names = ", ".join(column.name for column in table.columns)
-    start = f"INSERT INTO {table.name} ({names}) "
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(table.columns))
-        connection.exec_driver_sql(f"{start}VALUES ({marks}){conflict}", list(rows))
-        return
-    statement = f"{start}SELECT * FROM unnest({_arrays(table, len(table.columns))}){conflict}"  # noqa: S608 names are ours
-    for part in _parts(rows, _IN_ONE_ARRAY):
-        connection.exec_driver_sql(statement, tuple(map(list, zip(*part, strict=True))))
 
 
 def _arrays(table: Table, columns: int) -> str:

@@ -97,6 +97,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # Position and cells lie in the same commit, so that what is lost is folded again (law L2).
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -65536")  # 64 MiB
+    # 64 MiB of pages: a cut touches thousands, most of them the same as the cut before, which are so copied once in a
+    # while and not after each commit: a sixth of aggregate's time
+    connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
 
 @stamina.retry(on=sqlite3.OperationalError, attempts=50, timeout=_BUSY_SECS, wait_initial=0.01, wait_max=0.2)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, CompoundSelect, Connection, Select, Table, func, select, tuple_
 
 from connectors.feed_store.cells import Cell, Change, Cut
 from connectors.feed_store.tables import CELL_CHANGE, CELL_NOW, CUT
 from schemas.errors import Reason, Refused
 
-_CELL = ("generation", "table_id", "period", "codes")
 _measures = msgspec.json.Decoder(tuple[int, ...])
 _causes = msgspec.json.Decoder(dict[str, tuple[int, int]])
 
@@ -73,13 +72,12 @@ def cut_at(connection: Connection, generation: int, instant: int | None) -> Cut:
 
 def cells(connection: Connection, generation: int, span: Span, cut: int | None) -> list[Cell]:
     """Return the cells as of the cut, ascending by period and codes, those that are gone by then among them."""
+    now = CELL_NOW
+    as_now = select(*_value(now)).where(now.c.generation == generation, *span.within(now))
+    query: Select[Any] | CompoundSelect[Any] = as_now
     latest = connection.execute(select(func.max(CUT.c.tick)).where(CUT.c.generation == generation)).scalar()
-    if cut is None or latest is None or cut >= latest:
-        rows = CELL_NOW
-        query = select(rows.c.table_id, rows.c.period, rows.c.codes, rows.c.facts, rows.c.measures, rows.c.cut)
-        query = query.where(rows.c.generation == generation, *span.within(rows))
-    else:
-        query = _as_of(generation, span, cut)
+    if cut is not None and latest is not None and cut < latest:
+        query = as_now.where(now.c.cut <= cut).union_all(_changed_since(generation, span, cut))
     return [_cell(row) for row in connection.execute(query.order_by("period", "codes"))]
 
 
@@ -93,29 +91,17 @@ class Page(NamedTuple):
 
 def changes(connection: Connection, generation: int, span: Span, page: Page) -> list[Change]:
     """Return changes of cells, ascending by cut, period and codes, each with the value before it."""
-    now, before, earlier = CELL_CHANGE, CELL_CHANGE.alias(), CELL_CHANGE.alias()
-    place = (now.c.cut, now.c.period, now.c.codes)
-    asked = (
-        select(now)
-        .where(now.c.generation == generation, now.c.cut <= page.until, *span.within(now))
+    rows = CELL_CHANGE
+    place = (rows.c.cut, rows.c.period, rows.c.codes)
+    columns = ("table_id", "period", "codes", "cut", "facts_before", "measures_before", "facts", "measures", "causes")
+    query = (
+        select(*(rows.c[name] for name in columns))
+        .where(rows.c.generation == generation, rows.c.cut <= page.until, *span.within(rows))
         .where(tuple_(*place) > page.after)
         .order_by(*place)
         .limit(page.limit)
-        .subquery()
     )
-    cut_before = select(func.max(earlier.c.cut)).where(_same_cell(earlier, asked), earlier.c.cut < asked.c.cut)
-    query = (
-        select(
-            *(asked.c[name] for name in ("table_id", "period", "codes", "cut")),
-            before.c.facts,
-            before.c.measures,
-            *(asked.c[name] for name in ("facts", "measures", "causes")),
-        )
-        .select_from(asked)
-        .outerjoin(before, _same_cell(before, asked) & (before.c.cut == cut_before.scalar_subquery()))
-    )
-    ordered = query.order_by(asked.c.cut, asked.c.period, asked.c.codes)
-    return [_change(row) for row in connection.execute(ordered)]
+    return [_change(row) for row in connection.execute(query)]
 
 
 def tables(connection: Connection, generation: int) -> list[str]:
@@ -145,21 +131,26 @@ def iso(tick: int) -> str:
     return datetime.fromtimestamp(tick, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _as_of(generation: int, span: Span, cut: int) -> Select[Any]:
-    """Return the query of each cell's newest change up to the cut."""
-    rows = CELL_CHANGE
-    newest = (
-        select(*(rows.c[name] for name in _CELL), func.max(rows.c.cut).label("cut"))
-        .where(rows.c.generation == generation, rows.c.cut <= cut, *span.within(rows))
-        .group_by(*(rows.c[name] for name in _CELL))
-        .subquery()
+def _value(rows: Table, when: str = "") -> list[Column[Any]]:
+    """Return the columns of a cell and its value; `when` "_before": before the change."""
+    return [rows.c[name] for name in ("table_id", "period", "codes", f"facts{when}", f"measures{when}", f"cut{when}")]
+
+
+def _changed_since(generation: int, span: Span, cut: int) -> Select[Any]:
+    """Return the query of what the cells were at the cut that have changed since: before the first change after it.
+
+    Its cost grows with the changes since the cut, not with all there were: periods are named, so that each is read from
+    the cut on.
+    """
+    now, rows = CELL_NOW, CELL_CHANGE
+    periods_ = select(now.c.period).where(now.c.generation == generation, *span.within(now)).distinct()
+    return select(*_value(rows, "_before")).where(
+        rows.c.generation == generation,
+        rows.c.table_id == span.table,
+        rows.c.period.in_(periods_),
+        rows.c.cut > cut,
+        rows.c.cut_before <= cut,
     )
-    columns = (rows.c.table_id, rows.c.period, rows.c.codes, rows.c.facts, rows.c.measures, rows.c.cut)
-    return select(*columns).join(newest, _same_cell(rows, newest) & (rows.c.cut == newest.c.cut))
-
-
-def _same_cell(one: FromClause, other: FromClause) -> ColumnElement[bool]:
-    return and_(*(one.c[name] == other.c[name] for name in _CELL))
 
 
 def _cell(row: Sequence[Any]) -> Cell:

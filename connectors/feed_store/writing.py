@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, text, up
 
 from connectors.feed_store import bulk
 from connectors.feed_store.cells import Causes, split_key
-from connectors.feed_store.tables import CELL_CHANGE, CELL_NOW, CUT, KV, POSITION
+from connectors.feed_store.tables import CELL_NOW, CUT, KV, POSITION
 from schemas.errors import Broken, Unavailable
 from streams.fold import CutClosed, View
 from streams.memory import Overlay
@@ -80,7 +80,8 @@ class Transaction:
         keys = [(generation, *split_key(cell.key)) for cell in cut.cells]
         values = [(cell.facts, _text(cell.measures), _text(cell.causes)) for cell in cut.cells]
         rows = list(zip(keys, values, strict=True))
-        bulk.insert(self._connection, CELL_CHANGE, [(*key, cut.tick, *value) for key, value in rows])
+        changes = [(*key[:3], cut.tick, key[3], *value) for key, value in rows]
+        bulk.insert_changes(self._connection, changes)
         bulk.upsert(self._connection, CELL_NOW, [(*key, *value, cut.tick) for key, value in rows])
         self._connection.execute(insert(CUT).values(generation=generation, tick=cut.tick, cells=len(cut.cells)))
         self._cuts += 1

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from connectors.feed_store import Cell, Change, Cut, FeedStore, balance
-from connectors.feed_store.opening import open_engine
+from connectors.feed_store.opening import MIGRATIONS, open_engine
 from connectors.feed_store.tables import METADATA
 from schemas.errors import Broken, Misconfigured, Refused, Unavailable
 from streams.fold import CellChange, CutClosed
@@ -421,6 +423,27 @@ def test_the_migrations_make_what_the_code_expects(feed_url: str) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA) == []
     engine.dispose()
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(three_cuts: FeedStore, feed_url: str) -> None:
+    def told(store: FeedStore) -> object:
+        return [store.cells_and_gone("T", cut=cut) for cut in (10, 20, 25, 30)], store.changes("T"), store.changes("U")
+
+    expected = told(three_cuts)
+    engine = open_engine(feed_url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        columns = {column["name"] for column in inspect(connection).get_columns("cell_change")}
+        assert "cut_before" not in columns
+    engine.dispose()
+    with closing(FeedStore(feed_url, 1)) as upgraded:
+        assert told(upgraded) == expected
+        write(upgraded, CutClosed(40, (change("T|2018-03|C|y", 2, 2, 2),)))
+        last = upgraded.changes("T")[-1]
+        assert (last.cut, last.facts_before, last.measures_before, last.facts) == (40, 1, (1, 1), 2)
 
 
 def test_two_processes_may_open_a_new_database_at_once(feed_url: str) -> None:
