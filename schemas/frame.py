@@ -15,7 +15,7 @@ from typing import NamedTuple
 import fastavro
 
 from schemas.errors import Broken
-from schemas.header import each
+from schemas.header import SIZE, each
 
 MAX_RECORDS = 500
 """Records of one frame at most; more go into the next frame."""
@@ -113,3 +113,8 @@ def decode(data: bytes) -> Frame:
 def tick_frame(tick: int) -> Frame:
     """Return the frame by which a clock says that the instant `tick` (seconds since 1970) has come."""
     return Frame(-1, 0, -1, tick, b"", b"", b"", b"", b"", b"")
+
+
+def is_tick(data: bytes) -> bool:
+    """Whether a frame of the inbox is a clock's: it holds no record, so it is shorter than the header of one."""
+    return len(data) < SIZE

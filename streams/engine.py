@@ -15,7 +15,9 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from schemas.frame import is_tick
 from streams.fold import Message
+from streams.gathering import Gathering
 from streams.kafka import MECHANISM, Kafka
 
 if TYPE_CHECKING:
@@ -29,20 +31,22 @@ others. By size, because frames that came one by one hold a record or two: eight
 
 SESSION_SECS = 6.0
 
-FETCH_BYTES, FETCH_WAIT_MS = 512 << 10, 100
-"""Kafka answers a fetch with so many bytes, or with what there is after so long. What is read at once is sent on as one
-frame a partition, and a frame costs as much as a dozen records: behind an eager reader the next one falls behind. The
-last reader sends nothing on, and what it reads comes in one frame a partition and tick: it is eager."""
+GATHER_SECS = 0.25
+"""How long messages of the inbox wait for more of their partition, if no tick comes (see `streams.gathering`)."""
+
+FETCH_BYTES, FETCH_WAIT_MS = 512 << 10, 50
+"""Kafka answers a fetch with so many bytes, or with what there is after so long: each answer costs both sides the same
+work, however little it holds. Partials come in one frame a partition and tick: their reader is eager."""
 
 
 class _Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer of aiokafka, with Kafka's own lingering, which Faust has no setting for."""
 
-    gathers = True
+    lingers = True
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        if self.gathers:
+        if self.lingers:
             consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
         return consumer
 
@@ -51,23 +55,26 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer, with one event per chunk of a partition, and positions from our state."""
 
     worker: Worker
+    gathering: Gathering[TP]
     mundane_level = "debug"
 
     def _new_consumer_thread(self) -> _Reader:
         reader = _Reader(self, loop=self.loop, beacon=self.beacon)
-        assignment = self.worker.assignment
-        reader.gathers = assignment.source != assignment.topics.name("partials")
+        source, name = self.worker.assignment.source, self.worker.assignment.topics.name
+        reader.lingers = source != name("partials")
+        self.gathering = Gathering(GATHER_SECS if source == name("inbox") else 0.0, STEP_BYTES, is_tick)
         return reader
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
         """Yield chunks of messages, each for one step, the partitions in turn."""
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(self.gathering.remaining(timeout))
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
         if not self.flow_active:  # a rebalance: what comes of it seeks (Faust would seek now, by the old assignment)
             return
-        waiting = deque((TP(*tp), deque(chunked(found))) for tp, found in records.items() if found)
+        self.gathering.add({TP(*tp): found for tp, found in records.items()})
+        waiting = deque((tp, deque(chunked(found))) for tp, found in self.gathering.due())
         while waiting:
             tp, chunks = waiting.popleft()
             if not self.flow_active or self.app.consumer_generation_id != generation:
@@ -97,6 +104,7 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Seek to where the states stand, whatever the group has committed."""
         revocations = self.worker.revocations
+        self.gathering.forget_all()
         try:
             await super().perform_seek()
             if self.worker.revocations == revocations:
@@ -110,6 +118,7 @@ class _Chunks(driver.Consumer):  # type: ignore[misc]
         """Read each partition from its position on."""
         await self.seek_wait(positions)
         for tp, position in positions.items():
+            self.gathering.forget(tp)
             self._read_offset[tp] = position or None
 
 
