@@ -65,10 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     sheet = Sheet(chosen.report)
     with running(chosen.home) as settings:
         rate = chosen.rate or capacity(settings) / 2
-        sheet.add(measured(settings, range(chosen.probes), rate))
+        why = "as asked" if chosen.rate else f"half of the {2 * rate:,.0f} that it took of a flood"
+        sheet.add(measured(settings, range(chosen.probes), rate, why))
         if chosen.kills:
             again = range(chosen.probes, 2 * chosen.probes)
-            sheet.add(measured(settings, again, rate, Kills(chosen.kills, chosen.seed)))
+            sheet.add(measured(settings, again, rate, why, Kills(chosen.kills, chosen.seed)))
 
 
 def capacity(settings: Settings) -> float:
@@ -80,8 +81,8 @@ def capacity(settings: Settings) -> float:
         return sent / (probe.seen - began)
 
 
-def measured(settings: Settings, numbers: range, rate: float, kills: Kills | None = None) -> Table:
-    """Return the delays of the probes with these numbers under a load of so many records a second."""
+def measured(settings: Settings, numbers: range, rate: float, why: str, kills: Kills | None = None) -> Table:
+    """Return the delays of the probes with these numbers under a load of so many records a second; `why` so many."""
     secs = len(numbers) / A_SECOND + SPARE_SECS
     flood, calm = round(FLOOD_A_SECOND * FLOOD_SECS), round(rate * secs)  # a record's number is used once
     with sending(settings, rate, secs, first=flood + (calm if kills else 0)) as load_:
@@ -93,7 +94,7 @@ def measured(settings: Settings, numbers: range, rate: float, kills: Kills | Non
     stages = asyncio.run(passages(access(settings), topics, began))
     notes = [
         f"{len(probes):,} probes by HTTP, each alone in its cell; the feed asked every {ASK_EVERY_SECS * 1000:.0f} ms",
-        f"load {reached:,.0f} records/s of {rate:,.0f} beside them; ticks every {settings.tick_secs:.0f} s",
+        f"load {reached:,.0f} records/s of {rate:,.0f} beside them, {why}; ticks every {settings.tick_secs:.0f} s",
     ]
     if kills:
         who = ", ".join(f"{agent} {count}" for agent, count in sorted(Counter(killed).items()))
