@@ -98,7 +98,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -65536")  # 64 MiB
     # 64 MiB of pages: a cut touches thousands, most of them the same as the cut before, which are so copied once in a
-    # while and not after each commit: a sixth of aggregate's time
+    # while and not after each commit: an eighth of aggregate's time
     connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
 

@@ -138,6 +138,6 @@ CELL_CHANGE = Table(
 """Every value that a cell ever had; facts 0: from this cut on the cell is gone.
 
 A cut's rows lie together by period, so that writing them costs the same after any number of cuts: ordered by cell, each
-row touched a page of its own, and a cut of 7,000 cells cost twice as much after 240 cuts as at first. What was before
-stands in the row, so that no other needs to be looked up.
+row touched a page of its own, and cuts of 7,000 cells cost 1.4 times as much in the second hundred as in the first.
+What was before stands in the row, so that no other needs to be looked up.
 """
