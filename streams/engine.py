@@ -155,6 +155,13 @@ class _NoTables(TableManager):  # type: ignore[misc]
         await self.recovery.start()
 
 
+class _App(faust.App):  # type: ignore[misc]
+    """Faust's app without its directories: it would make three in the working directory, and keeps nothing in them."""
+
+    def _create_directories(self) -> None:
+        pass
+
+
 class _AsIs(faust.Schema):  # type: ignore[misc]
     """No serialiser: a chunk goes to the agent as it is."""
 
@@ -168,7 +175,7 @@ class _AsIs(faust.Schema):  # type: ignore[misc]
 def app_of(worker: Worker) -> faust.App:
     """Return the app that feeds a worker; nothing is started."""
     assignment = worker.assignment
-    app = faust.App(
+    app = _App(
         f"migex.{assignment.agent}.g{assignment.topics.generation}",
         broker=f"kafka://{assignment.kafka.bootstrap}",
         broker_credentials=_credentials(assignment.kafka),

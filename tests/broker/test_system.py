@@ -58,6 +58,7 @@ def test_up_survives_kills_and_down_leaves_nothing(system: System) -> None:
     os.kill(killed, signal.SIGKILL)
     until(lambda: system.status()["reconcile"]["state"] == "up" and system.pid("reconcile") != killed)
     assert system.status()["reconcile"]["restarts"] == 1
+    assert list(Path.cwd().glob("migex.*")) == []  # all that a process writes lies at home
     if sys.platform == "linux":  # it was forked from what had imported everything: then it bears its name
         assert Path(f"/proc/{system.pid('reconcile')}/comm").read_text() == "reconcile\n"
 
