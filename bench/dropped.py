@@ -14,7 +14,6 @@ import asyncio
 import cProfile
 import csv
 import json
-import pstats
 import subprocess
 import sys
 import tempfile
@@ -191,7 +190,7 @@ def where_it_goes(settings: Settings, files: Mapping[str, bytes]) -> Iterator[Ta
         dropped(settings, name, content)
         profiler = cProfile.Profile()
         profiler.runcall(asyncio.run, door.turn(AGENCY, asyncio.Event()))
-        modules, _ = shares(pstats.Stats(profiler).stats)  # type: ignore[attr-defined]
+        modules, _ = shares(profiler)
         rows = [(module, share * 100) for module, share in modules.most_common() if share >= LEAST]
         yield Table(f"Where the file door's time goes, by module: {name}", ("module", "%"), rows)
 
