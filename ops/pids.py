@@ -49,19 +49,29 @@ def _has_threads(pid: int) -> bool:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a small file so that a reader sees the old or the new one, never half of it."""
+    write_whole(path, json.dumps(content).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; raises OSError, and then nothing is left of it, as on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a small file, empty when there is none."""
+    """Return the content of a small file, empty when there is none, or when it is not one of ours."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    return content
+    return content if isinstance(content, dict) else {}
 
 
 class PidFile:
@@ -70,9 +80,10 @@ class PidFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def record(self, pid: int, **more: Any) -> None:
-        """Remember this program; `more` is kept beside it."""
-        write_json(self._path, {"pid": pid, "started": started(pid), **more})
+    def record(self, pid: int | None, **more: Any) -> None:
+        """Remember this program, None: that it does not run; `more` is kept beside it."""
+        began = None if pid is None else started(pid)
+        write_json(self._path, {"pid": pid, "started": began, **more})
 
     def pid(self) -> int | None:
         """Return the program's number while that very program runs, else None."""

@@ -13,12 +13,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
 
 from ops.crews import COMMAND, Program, agent_of, noted
-from ops.pids import PidFile, die_with, write_json
+from ops.notes import Note, Setbacks
+from ops.pids import PidFile, die_with
 from ops.processes import AGENTS, PROCESSES
 from ops.settings import Settings
 from ops.template import Forked, Template
@@ -33,6 +35,8 @@ STOP_ORDER: Sequence[tuple[str, ...]] = (
 )
 GRACE_SECS = 10.0
 _EXIT_UNAVAILABLE, _EXIT_MISCONFIGURED = 75, 78
+_FROM_OUTSIDE = (_EXIT_UNAVAILABLE, -signal.SIGKILL)
+"""Ends that are not the process's own fault: something is away, or it was killed, as for want of memory."""
 _LOOK_EVERY_SECS = 0.05
 _TURN_EVERY_SECS = 5.0
 _ASK_EVERY_SECS = 1.0
@@ -46,7 +50,7 @@ class Patience:
     first_secs: float = 0.2  # after the second quick death in a row; after the first one it does not wait
     longest_secs: float = 10.0
     quick_secs: float = 10.0  # whoever lives shorter than this died quickly
-    deaths: int = 10  # so many quick deaths in a row, and it is given up, unless it only waits for what is away
+    deaths: int = 10  # so many quick deaths of its own in a row, and it is given up
 
 
 Crews = Callable[[], Mapping[str, Program] | None]
@@ -61,21 +65,30 @@ def programs() -> dict[str, list[str]]:
 class Child:
     """One process under supervision."""
 
-    def __init__(self, name: str, program: Program, patience: Patience, template: Template | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        patience: Patience,
+        template: Template | None = None,
+        setbacks: Setbacks | None = None,
+    ) -> None:
         """It is forked from the template, if there is one."""
         home = program.settings.home
+        self._setbacks = setbacks or Setbacks()
         self.name = name
         self._argv = program.argv
         self._environ = program.settings.inherited()
         self._noted = program.noted
         self._log = home / "logs" / f"{name}.log"
-        self._run = home / "run" / f"{name}.json"
+        self._note = Note(home / "run" / f"{name}.json", self._setbacks)
         self._patience = patience
         self._template = template
         self._program: subprocess.Popen[bytes] | Forked | None = None
         self._begun = 0.0
         self._next = 0.0
-        self._quick = 0
+        self._quick = 0  # quick ends in a row
+        self._own = 0  # those among them that are its own fault, since the last one that was not
         self.restarts = -1
         self.state = "down"
         self._exit: int | None = None
@@ -86,6 +99,7 @@ class Child:
             self._died(now, status)
         if self._program is None and self.state != "failed" and now >= self._next:
             self._start(now)
+        self._note.catch_up()
 
     def ask_to_end(self) -> None:
         """Send SIGTERM."""
@@ -108,17 +122,22 @@ class Child:
                 structlog.get_logger().warning("A process did not end in time and is killed.", name=self.name)
                 self._program.kill()
                 self._program.wait()
-        self._run.unlink(missing_ok=True)
+        self._note.remove()
 
     def _start(self, now: float) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        if self._template is not None:
-            self._program = self._template.fork(self._argv[len(COMMAND) :], self._environ, self._log)
+        with self._setbacks.borne("A process cannot be started.", name=self.name):
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            if self._template is not None:
+                self._program = self._template.fork(self._argv[len(COMMAND) :], self._environ, self._log)
+            if self._program is None:
+                self._program = self._open()
         if self._program is None:
-            self._program = self._open()
+            self._quick += 1
+            self._wait(now)
+            return
         self._begun = now
         self.restarts += 1
-        self._note("up")
+        self._tell("up")
 
     def _open(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
@@ -133,31 +152,35 @@ class Child:
             )
 
     def _died(self, now: float, status: int) -> None:
-        patience = self._patience
         self._program = None
         self._exit = status
-        self._quick = self._quick + 1 if now - self._begun < patience.quick_secs else 1
+        if now - self._begun >= self._patience.quick_secs:
+            self._quick = self._own = 0
+        self._quick += 1
+        # what is away comes back by itself, a database that is restored in an hour: it may cost nobody his place, nor
+        # may the other deaths before and between that have come of it
+        self._own = 0 if status in _FROM_OUTSIDE else self._own + 1
         log = structlog.get_logger().bind(name=self.name, exit=status, log=str(self._log))
-        # what is away comes back by itself: a database that is restored for an hour may cost nobody his place
-        hopeless = self._quick >= patience.deaths and status != _EXIT_UNAVAILABLE
-        if status == _EXIT_MISCONFIGURED or hopeless:
+        if status == _EXIT_MISCONFIGURED or self._own >= self._patience.deaths:
             log.error("A process is given up: see its log, then run `migex down` and `migex up`.")
-            self._note("failed")
+            self._tell("failed")
             return
+        wait = self._wait(now)
+        log.warning("A process ended and is started again.", after_secs=round(wait, 1))
+
+    def _wait(self, now: float) -> float:
+        """Wait before the next start, the longer the more quick ends there were in a row; return how long, seconds."""
         wait = 0.0  # whoever has lived for long is missed at once
         if self._quick > 1:
-            wait = min(patience.longest_secs, patience.first_secs * 2 ** min(self._quick - 2, 30))
+            wait = min(self._patience.longest_secs, self._patience.first_secs * 2 ** min(self._quick - 2, 30))
         self._next = now + wait
-        log.warning("A process ended and is started again.", after_secs=round(wait, 1))
-        self._note("waiting")
+        self._tell("waiting")
+        return wait
 
-    def _note(self, state: str) -> None:
+    def _tell(self, state: str) -> None:
         self.state = state
-        known = {"state": state, "restarts": self.restarts, "exit": self._exit, "at": time.time(), **self._noted}
-        if self._program is None:
-            write_json(self._run, {"pid": None, **known})
-        else:
-            PidFile(self._run).record(self._program.pid, **known)
+        pid = None if self._program is None else self._program.pid
+        self._note.write(pid, state=state, restarts=self.restarts, exit=self._exit, at=time.time(), **self._noted)
 
 
 class Supervisor:
@@ -176,6 +199,8 @@ class Supervisor:
         Only parts of the product are forked from a template, not what `argv` names.
         """
         self._home = settings.home
+        self._setbacks = Setbacks()
+        self._note = Note(settings.home / "run" / "supervisor.json", self._setbacks)
         self._max_bytes = settings.logs.max_megabytes * 1024 * 1024
         self._patience = patience or Patience()
         self._template = Template() if argv is None and settings.template else None
@@ -187,7 +212,7 @@ class Supervisor:
         self._stopping = False
 
     def _child(self, name: str, program: Program) -> Child:
-        return Child(name, program, self._patience, self._template)
+        return Child(name, program, self._patience, self._template, self._setbacks)
 
     def run(self) -> None:
         """Supervise until SIGTERM or SIGINT; raises Misconfigured when this system has a supervisor already."""
@@ -199,34 +224,48 @@ class Supervisor:
                 raise Misconfigured("already-up", f"The system in {self._home} has a supervisor already.") from None
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self._stop())
-            supervisor_file(self._home).record(os.getpid(), folds=VERSION)
+            self._note.write(os.getpid(), folds=VERSION)
             try:
                 self._supervise()
             finally:
                 self._end()
-                self._home.joinpath("run", "supervisor.json").unlink(missing_ok=True)
+                self._note.remove()
 
     def _stop(self) -> None:
         self._stopping = True
 
     def _supervise(self) -> None:
         for name in {*self._children, *noted(self._home)}:
-            PidFile(self._home / "run" / f"{name}.json").stop(GRACE_SECS)  # what one that was killed left behind
+            with self._setbacks.borne("What was left behind cannot be ended.", name=name):  # by one that was killed
+                PidFile(self._home / "run" / f"{name}.json").stop(GRACE_SECS)
         structlog.get_logger().info("The supervisor is at work.", home=str(self._home))
         turned = asked = 0.0
         while not self._stopping:
             now = time.monotonic()
-            if self._crews is not None and now - asked > _ASK_EVERY_SECS:
+            if now - asked > _ASK_EVERY_SECS:
                 asked = now
-                self._muster(self._crews(), now)
+                self._muster(self._wanted(), now)
+            self._note.catch_up()
             if self._template is None or self._template.prepared(now):
                 for child in (*self._children.values(), *self._crew.values()):
                     child.watch(now)
             if now - turned > _TURN_EVERY_SECS:
                 turned = now
-                for log in self._home.joinpath("logs").glob("*.log"):
-                    turn(log, self._max_bytes)
+                self._turn_logs()
             time.sleep(_LOOK_EVERY_SECS)
+
+    def _wanted(self) -> Mapping[str, Program] | None:
+        """Ask for the crews; whatever goes wrong with the answer, those who run are worth more than it."""
+        if self._crews is not None:
+            with self._setbacks.borne("Which workers should run cannot be found out.", Exception):
+                return self._crews()
+        return None
+
+    def _turn_logs(self) -> None:
+        with self._setbacks.borne("The logs cannot be looked at."):
+            for log in self._home.joinpath("logs").glob("*.log"):
+                with self._setbacks.borne("A log cannot be turned.", name=log.stem):
+                    turn(log, self._max_bytes)
 
     def _muster(self, wanted: Mapping[str, Program] | None, now: float) -> None:
         """Take on the workers that are wanted, and let go of the others, without waiting for their end."""
@@ -265,12 +304,20 @@ def turn(log: Path, max_bytes: int) -> None:
     """Begin a log file anew when it has grown too large; three old ones are kept.
 
     Its writer holds it open for appending, so it is copied and cut, not moved; lines of that instant may be lost.
+    Raises OSError when there is no room for the copy; then the log goes on, and of the old ones the oldest is gone.
     """
     if log.stat().st_size <= max_bytes:
         return
-    for n in range(_KEPT_LOGS, 1, -1):
-        older, newer = log.with_name(f"{log.name}.{n}"), log.with_name(f"{log.name}.{n - 1}")
+    kept = [log.with_name(f"{log.name}.{n}") for n in range(1, _KEPT_LOGS + 1)]
+    kept[-1].unlink(missing_ok=True)  # makes room for the copy
+    copy = log.with_name(f".{log.name}.copy")
+    try:
+        shutil.copyfile(log, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
+    for newer, older in reversed(list(pairwise(kept))):
         if newer.exists():
             newer.replace(older)
-    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    copy.replace(kept[0])
     os.truncate(log, 0)

@@ -107,13 +107,16 @@ class Template:
             self._give_up()
             return
         self._begun = now
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ops.template"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=die_with(os.getpid()),  # noqa: PLW1509  # the supervisor has one thread
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ops.template"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509  # the supervisor has one thread
+            )
+        except OSError:  # no memory, no process number or no open file is left
+            self._give_up()
 
     def fork(self, words: Sequence[str], environ: Mapping[str, str], log: Path) -> Forked | None:
         """Run `migex WORDS…` in a new process with this environment, its output added to `log`; None: it cannot."""
@@ -203,7 +206,11 @@ def _become(environ: Mapping[str, str], log: Path) -> None:
         (os.devnull, os.O_RDONLY, [0]),
         (str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, [1, 2]),
     ):
-        opened = os.open(path, flags, 0o666)
+        try:
+            opened = os.open(path, flags, 0o666)
+        except OSError as error:  # the disk is full: it is tried again, for as long as it takes
+            sys.stderr.write(f"migex: {error}\n")
+            sys.exit(os.EX_TEMPFAIL)
         for number in numbers:
             os.dup2(opened, number)
         os.close(opened)

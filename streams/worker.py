@@ -7,6 +7,7 @@ What the engine hands over is a chunk of messages of one partition; a chunk is f
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
 from schemas.errors import Broken, Misconfigured, Unavailable
 from streams import engine
@@ -32,7 +33,8 @@ from streams.workplace import Archive, Assignment, Workplace
 WINDOW = 64
 """Outputs of one partition that may wait for Kafka's acknowledgement before the next step."""
 
-EXIT_BROKEN, EXIT_MISCONFIGURED = 70, 78
+EXIT_BROKEN, EXIT_UNAVAILABLE, EXIT_MISCONFIGURED = 70, 75, 78
+_NO_SPACE = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 
 BROKEN_STEPS = 50
 """Steps in a row that set records aside, after which the worker stops instead of setting aside everything."""
@@ -325,7 +327,7 @@ class Worker:
             raise error
         traceback.print_exception(error)
         sys.stderr.flush()
-        os._exit(EXIT_MISCONFIGURED if isinstance(error, Misconfigured) else EXIT_BROKEN)
+        os._exit(_exit_of(error))
 
     async def stopped(self) -> None:
         """Return when the worker is told to stop."""
@@ -377,3 +379,14 @@ class Worker:
     def run(self, logging_config: Mapping[str, Any]) -> None:
         """Work until SIGTERM; `logging_config` as `logging.config.dictConfig` takes it."""
         engine.run(self.app, logging_config)
+
+
+def _exit_of(error: BaseException) -> int:
+    """Return with which status a process ends for an error; by that of what is away it is never given up.
+
+    A full disk is known by its words, because RocksDB says it by a plain Exception.
+    """
+    if isinstance(error, Misconfigured):
+        return EXIT_MISCONFIGURED
+    away = isinstance(error, Unavailable | KafkaConnectionError) or any(said in str(error) for said in _NO_SPACE)
+    return EXIT_UNAVAILABLE if away else EXIT_BROKEN

@@ -289,10 +289,10 @@ def sweep(home: Path) -> None:
     shutil.rmtree(home)
 
 
-def mount(directory: Path) -> bool:
-    """Put a small disk in memory there; return whether this user may."""
+def mount(directory: Path, size: int = SMALL_DISK) -> bool:
+    """Put a small disk of `size` bytes in memory there; return whether this user may."""
     directory.mkdir(parents=True, exist_ok=True)
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(directory)]
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     return sys.platform == "linux" and subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 

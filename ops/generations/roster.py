@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 
-import structlog
-
 from connectors.feed_store import FeedStore, Generation, State
 from connectors.feed_store.manifest import LIVE
 from ops.crews import Place, Program, crew
 from ops.generations import targets
 from ops.generations.rules import manifest
+from ops.notes import Setbacks
 from ops.settings import Settings
 from schemas.errors import Misconfigured, Unavailable
 from streams.fold import VERSION
@@ -24,23 +23,25 @@ class Roster:
         self._settings = settings
         self._store: FeedStore | None = None
         self._places: dict[int, Place] = {}
+        self._setbacks = Setbacks()
 
     def __call__(self) -> dict[str, Program] | None:
         """Return name and program of all workers that should run here; None: nobody can say now, go on as before.
 
         Prometheus is told of them, see `targets`.
         """
-        try:
+        found: list[Generation] | None = None
+        with self._setbacks.borne("Which generations there are is not known now.", Unavailable):
             found = self._alive()
-        except Unavailable as error:
-            structlog.get_logger().warning("Which generations there are is not known now.", reason=str(error))
+        if found is None:
             return None
         self._places = {each.number: self._place(each) for each in found}
         programs = {
             name: program for each in found for name, program in crew(self._settings, each, self._places[each.number])
         }
         current = next((each.number for each in found if each.state == State.CURRENT), None)
-        targets.write(self._settings.home / "crews.json", targets.targets(programs, current))
+        with self._setbacks.borne("Prometheus cannot be told of the workers."):
+            targets.write(self._settings.home / "crews.json", targets.targets(programs, current))
         return programs
 
     def numbers(self) -> list[int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ops.crews import Program, agent_of
+from ops.pids import write_whole
 
 
 def targets(programs: Mapping[str, Program], current: int | None) -> list[dict[str, Any]]:
@@ -30,11 +30,10 @@ def targets(programs: Mapping[str, Program], current: int | None) -> list[dict[s
 
 
 def write(file: Path, found: list[dict[str, Any]]) -> None:
-    """Write the file, if anything changed, so that Prometheus reads the old one or the new one, never half of it."""
-    text = json.dumps(found, indent=1) + "\n"
-    if file.exists() and file.read_text(encoding="utf-8") == text:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)
+    """Write the file, if anything changed, so that Prometheus reads the old one or the new one, never half of it.
+
+    Raises OSError.
+    """
+    content = json.dumps(found, indent=1).encode() + b"\n"
+    if not file.exists() or file.read_bytes() != content:
+        write_whole(file, content)

@@ -153,6 +153,18 @@ def test_prometheus_is_told_of_all_crews_and_which_is_the_current_one(settings: 
     assert (settings.home / "crews.json").stat().st_mtime_ns == written
 
 
+def test_whom_prometheus_cannot_be_told_of_works_all_the_same(settings: Settings) -> None:
+    roster = Roster(settings)
+    (settings.home / "crews.json").mkdir()
+    assert list(roster() or ()) == FIRST
+    (settings.home / "crews.json").rmdir()
+    for content in (None, b"\xff"):
+        if content is not None:
+            (settings.home / "crews.json").write_bytes(content)
+        assert list(roster() or ()) == FIRST
+        assert len(told(settings.home)) == len(FIRST)
+
+
 def test_another_programs_generations_are_left_to_it(settings: Settings) -> None:
     with closing(FeedStore(settings.feed_url, 1)) as store:
         store.generations.enrol(1, Manifest(VERSION + 1, "c", "l"))

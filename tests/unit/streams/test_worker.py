@@ -110,11 +110,21 @@ async def test_a_chunk_of_a_partition_that_is_not_open_is_left_alone(tmp_path: P
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [("Misconfigured('foreign-state', 'Move it.')", 78), ("Broken('log-hole', 'Cut.')", 70), ("KeyError(1)", 70)],
+    [
+        ("Misconfigured('foreign-state', 'Move it.')", 78),
+        ("Broken('log-hole', 'Cut.')", 70),
+        ("KeyError(1)", 70),
+        ("OSError(5, 'Input/output error')", 70),
+        ("Unavailable('lease-lost', 'Another worker has it.')", 75),
+        ("KafkaConnectionError('no broker')", 75),
+        ("OSError(28, 'No space left on device')", 75),
+        ("Exception('IO error: No space left on device: While appending to file: 000004.log')", 75),
+    ],
 )
 def test_the_exit_says_whether_a_restart_may_help(error: str, status: int, tmp_path: Path) -> None:
     program = (
-        "from schemas.errors import *\nfrom streams.worker import Worker\n"
+        "from aiokafka.errors import KafkaConnectionError\nfrom schemas.errors import *\n"
+        "from streams.worker import Worker\n"
         f"try:\n    raise {error}\nexcept Exception as error:\n    Worker.stop_at_once(None, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
