@@ -26,7 +26,6 @@ WITHOUT = {
     "connectors/feed_store/generations.py:*": "Each act is one transaction with nothing durable before or after it.",
     "connectors/feed_store/lease.py:*": "One statement each; `FeedPartition` reaches the point behind taking it.",
     "connectors/feed_store/store.py:check_identity": "One transaction, before anything else of the process.",
-    "ops/generations/targets.py:write": "One rename; the supervisor writes it again with its next look.",
     "streams/checkpoints.py:clear": "Puts an interrupted restore right; interrupted itself, it begins again.",
     "streams/checkpoints.py:_set_aside": "One rename; the damaged one is found again if it does not come to it.",
     "streams/checkpoints.py:mark": "Written when nothing more is done; found again if it does not come to it.",
