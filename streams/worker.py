@@ -39,8 +39,8 @@ _NO_SPACE = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)
 BROKEN_STEPS = 50
 """Steps in a row that set records aside, after which the worker stops instead of setting aside everything."""
 
-SEEKS = 100
-"""Times in a row that a partition is read again from one position, before its log is said to have a hole there."""
+SEEKS = 20
+"""Times that a partition is read again from one position in vain, before its log is said to have a hole there."""
 
 OPEN_SECS = 10.0
 """How long a rebalance waits for states to open; those that take longer, to copy a checkpoint, follow later."""
@@ -80,7 +80,7 @@ class Worker:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._ends: dict[int, int] = {}
-        self._sought: dict[int, tuple[int, int]] = {}
+        self._sought: dict[int, tuple[int, int, int]] = {}  # by partition: from where, how often in vain, what came
         self._broken_steps = 0
         self._named = [("generation", str(assignment.topics.generation).encode())]
         """For the quarantine, which all generations share: a fold knows nothing of generations."""
@@ -211,7 +211,7 @@ class Worker:
             if self._places.get(partition) is not place:
                 return
             if messages[0].offset > place.workplace.position:
-                await self._seek_back(partition, place)
+                await self._seek_back(partition, place, messages[0].offset)
                 return
             self._sought.pop(partition, None)
             await self._fold(partition, place, messages)
@@ -226,15 +226,18 @@ class Worker:
         if self._places.get(partition) is place:
             self._report(partition, place.workplace, effects)
 
-    async def _seek_back(self, partition: int, place: _Place) -> None:
+    async def _seek_back(self, partition: int, place: _Place, found: int) -> None:
         """Read again from the position: the chunk was fetched under an earlier assignment, or the log has a hole.
 
-        A hole at its old end is filled from the archive, if there is one.
+        A hole at its old end is filled from the archive, if there is one. `found` is the chunk's first offset: while
+        it rises, the chunks may all be of one fetch that was under way.
         """
         tp = TP(self.assignment.source, partition)
         position = place.workplace.position
-        before, times = self._sought.get(partition, (-1, 0))
-        self._sought[partition] = position, times + 1 if before == position else 1
+        before, times, last = self._sought.get(partition, (-1, 0, -1))
+        if before != position:
+            times, last = 0, -1
+        self._sought[partition] = position, times + (found <= last), found
         begin = (await self.app.consumer.earliest_offsets(tp))[tp]
         if begin > position and self.assignment.archive is not None:
             await self._fold_archived(partition, place, self.assignment.archive)

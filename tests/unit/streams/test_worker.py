@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from schemas.errors import Broken
+from streams.engine import TP
 from streams.fold import Effect, Message, Send, View
 from streams.kafka import Kafka
 from streams.partition import Partition
 from streams.rocks import Identity
 from streams.telemetry import AgentTelemetry
 from streams.topics import Topics
-from streams.worker import WINDOW, Worker, _Place
+from streams.worker import SEEKS, WINDOW, Worker, _Place
 from streams.workplace import Assignment
 
 
@@ -34,10 +38,10 @@ def partition(directory: Path) -> Partition:
     return Partition(directory, Identity("c", "t", 0, 1, "deduplicate"), Echo())
 
 
-def worker(at: Partition) -> Worker:
+def worker(at: Partition, kind: type[Worker] = Worker) -> Worker:
     topics = Topics(1, ["gpk"], ["border.crossing"])
     telemetry = AgentTelemetry(CollectorRegistry(), "deduplicate", ["gpk"])
-    return Worker(
+    return kind(
         Assignment(
             agent="deduplicate",
             source=topics.name("inbox"),
@@ -105,6 +109,38 @@ async def test_a_chunk_of_a_partition_that_is_not_open_is_left_alone(tmp_path: P
     at = partition(tmp_path)
     await worker(at).step(0, [Message(0, b"x")])
     assert at.position == 0
+    at.close()
+
+
+class Consumer:
+    """A consumer whose reading begins where it is told; what comes of it, the test hands over."""
+
+    async def earliest_offsets(self, tp: TP) -> dict[TP, int]:
+        return {tp: 0}
+
+    async def read_from(self, positions: Mapping[TP, int]) -> None:
+        assert set(positions.values()) == {0}
+
+
+class Alone(Worker):
+    """A worker without Faust."""
+
+    def _faust_app(self) -> Any:
+        return SimpleNamespace(consumer=Consumer())
+
+
+async def test_chunks_of_a_fetch_that_was_under_way_are_no_hole_and_one_that_comes_again_and_again_is(
+    tmp_path: Path,
+) -> None:
+    at = partition(tmp_path)
+    one = worker(at, Alone)
+    one._places[0] = _Place(at)
+    for offset in range(5000, 5000 + 10 * SEEKS):
+        await one.step(0, [Message(offset, b"x")])
+    for _ in range(SEEKS):
+        await one.step(0, [Message(7, b"x")])
+    with pytest.raises(Broken, match="log-hole"):
+        await one.step(0, [Message(7, b"x")])
     at.close()
 
 
