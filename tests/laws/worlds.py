@@ -98,10 +98,14 @@ class Cut(NamedTuple):
 
 
 class Broker:
-    """Plays the broker and the doors: frames of any size, ticks anywhere, stations in any order, messages twice."""
+    """Plays the broker and the doors: frames of any size, ticks anywhere, stations in any order, messages twice.
+
+    Who writes and who reads have chances of their own: the same seed gives the same inbox, whatever the readers do.
+    """
 
     def __init__(self, chance: random.Random, inbox: int = 2, log: int = 2) -> None:
         self.chance = chance
+        self.pace = random.Random(chance.getrandbits(32))
         self.replay = Replay(rules(), inbox, log)
         self.accepted: list[tuple[int, list[Entry]]] = []  # tick, all that was accepted before it
         self.cuts: list[Cut] = []
@@ -118,7 +122,7 @@ class Broker:
             self.write(batch)
             if self.chance.random() < 0.4:
                 self.tick(hole=self.chance.random() < 0.2)
-            for _ in range(self.chance.randint(0, 3)):
+            for _ in range(self.pace.randint(0, 3)):
                 self.advance()
 
     def write(self, batch: Sequence[Entry]) -> None:
@@ -141,13 +145,13 @@ class Broker:
 
     def advance(self) -> None:
         """Let one station fold a few messages; now and then a zombie sends an old message again."""
-        station, source = self.chance.choice(list(self.replay.stations()))
-        self._note(self.replay.advance(station, source, self.chance.randint(1, 5)))
-        if self.chance.random() < 0.3:
+        station, source = self.pace.choice(list(self.replay.stations()))
+        self._note(self.replay.advance(station, source, self.pace.randint(1, 5)))
+        if self.pace.random() < 0.3:
             for log in (self.replay.log, self.replay.partials):
-                partition = self.chance.choice(log.partitions)
+                partition = self.pace.choice(log.partitions)
                 if partition:
-                    partition.append(self.chance.choice(partition))
+                    partition.append(self.pace.choice(partition))
 
     def finish(self) -> dict[str, CellChange]:
         """Tick once more, fold everything, and return all cells."""
