@@ -15,11 +15,12 @@ from streams.crash_points import CrashPoint
 _MEMBER = re.compile(r"^ +([A-Z_]+) = \"[a-z-]+\"(?: +# (.+))?$", re.MULTILINE)
 
 _ABOUT = (
-    "Every durable side effect of a process has a named moment before or after it. At each of them "
-    "`tests/laws/test_crash_points.py` lets a process die, once or twice, while some 200 records with all faults are "
-    "counted; it is started again from disk. At every cut each record must count exactly once, and at the end cells, "
-    "books and fates must be those of a run without a crash. A side effect without a point fails "
-    "`tests/house/test_crash_points.py`. This page is made by `make generate`."
+    "Every send, commit and rename by which a process makes something last has a named moment before or after it. "
+    "At each of them that a record comes by, `tests/laws/test_crash_points.py` lets a process die, once or twice, "
+    "while some 200 records with all faults are counted; it is started again from disk. At every cut each record must "
+    "count exactly once, and at the end cells, books and fates must be those of a run without a crash. At the others "
+    "(`file`, `expiry`, `archive`, `trim`, `outbox`) the tests of those parts do the same with what they write. Such a "
+    "side effect without a point fails `tests/house/test_crash_points.py`. This page is made by `make generate`."
 )
 
 MUST_HOLD = {

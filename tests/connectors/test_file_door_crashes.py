@@ -65,7 +65,10 @@ def dying(at: CrashPoint, nth: int) -> Reach:
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("nth", [1, 2])
-def test_who_dies_there_is_followed_by_one_who_goes_on(point: CrashPoint, nth: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("twice", [False, True])
+def test_who_dies_there_is_followed_by_one_who_goes_on(
+    point: CrashPoint, nth: int, twice: bool, tmp_path: Path
+) -> None:
     clean, crashed = tmp_path / "clean", tmp_path / "crashed"
     inboxes = []
     for root in (clean, crashed):
@@ -76,6 +79,8 @@ def test_who_dies_there_is_followed_by_one_who_goes_on(point: CrashPoint, nth: i
     assert look(clean, inboxes[0], never) == 0
 
     assert look(crashed, inboxes[1], dying(point, nth)) == -9
+    if twice:
+        assert look(crashed, inboxes[1], dying(point, 1)) in (-9, 0)  # 0: nothing was left to come by there
     assert look(crashed, inboxes[1], never) == 0
     for name in ("a.jsonl", "b.jsonl"):
         told = Files(crashed).done(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,19 +93,27 @@ def test_a_folder_that_is_a_link_is_refused(files: Files, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("nth", [1, 2])
-def test_who_dies_there_leaves_each_folder_whole_or_gone(files: Files, point: CrashPoint, nth: int) -> None:
+@pytest.mark.parametrize("twice", [False, True])
+def test_who_dies_there_leaves_each_folder_whole_or_gone(
+    files: Files, point: CrashPoint, nth: int, twice: bool
+) -> None:
     reached: list[CrashPoint] = []
 
     def dying(here: CrashPoint) -> None:
         reached.append(here)
-        if reached.count(point) == nth:
+        if reached.count(point) in deaths:
             raise _Crash
 
+    deaths = [nth]
     with pytest.raises(_Crash):
         look(files, 31, reach=dying)
     shown = [path for place in ("done", "failed") for path in files.root.glob(f"gpk/{place}/*/*")]
     assert [len(list(path.iterdir())) for path in shown] == [4] * len(shown)
     assert len(shown) == 2 - nth + (point is CrashPoint.EXPIRY_BEFORE_RENAME)
+    if twice:
+        deaths.append(nth + 1)
+        with suppress(_Crash):  # none: nothing was left to come by there
+            look(files, 31, reach=dying)
     Expiry(files.root, ("gpk",), 30, lambda: 4e9).look("gpk")
     assert kept(files) == ["gpk/in/border.crossing/later.jsonl"]
     assert files.look() == 1
