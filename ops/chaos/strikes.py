@@ -44,7 +44,7 @@ class Strikes:
             Kind.DELAY: self._disturb,
         }
         self.done: Counter[str] = Counter()
-        """Strikes by kind."""
+        """Strikes by kind that came as planned; of the others `Force.skipped` tells."""
         self._takeovers = 0
         self.with_lag = 0
         """Kills of agents, at random moments, before which messages were waiting for them."""
@@ -62,8 +62,9 @@ class Strikes:
                 continue
             await asyncio.sleep(strike.pause_secs)
             self.force.say(f"{time.monotonic() - self._began:6.1f} s  {strike}")
+            missed = len(self.force.skipped)
             await self._by_kind[strike.kind](strike)
-            self.done[strike.kind] += 1
+            self.done[strike.kind] += len(self.force.skipped) == missed
 
     async def _kill(self, strike: Strike) -> None:
         """Kill a process at work; an agent is stopped first until messages wait for it, then goes on and is killed."""
