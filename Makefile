@@ -56,7 +56,7 @@ bench: $(STAMP)  ## measured comparisons, ours with Kafka Streams' in the same r
 	$(BIN)/python -m bench.door $(REPORTED)
 	$(BIN)/python -m bench.dropped $(REPORTED)
 	$(BIN)/python -m bench.agents --takeover $(if $(ORIGINALS),--originals $(ORIGINALS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(REPORTED)
-	$(BIN)/python -m bench.delay --kills 30 $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
+	$(BIN)/python -m bench.delay --kills 10 $(if $(PROBES),--probes $(PROBES)) $(REPORTED)
 	$(BIN)/python -m bench.rebuild $(REPORTED)
 	$(BIN)/python -m bench.memory $(REPORTED)
 	$(BIN)/python -m bench.profile $(REPORTED)

@@ -3,7 +3,7 @@
     python -m bench.profile [--originals 50000] [--functions 15] [--report FILE]
 
 Each fold runs twice: as it is, which gives the total, and under cProfile, which gives the shares; what built-in
-functions take is their callers'. Eight frames a step, as a worker does.
+functions take is their callers'. As many frames a step as a worker takes that is behind.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ import streams
 from bench.rebuild import loaded
 from bench.sheet import Sheet, Table, asked
 from ops.settings import Settings
+from streams.engine import chunked
 from streams.fold import Fold, Message
 from streams.partition import Partition
-from streams.replay import STEP, Log
+from streams.replay import Log
 from streams.rocks import Identity
 
 ROOT = f"{Path(streams.__file__).resolve().parents[1]}/"
@@ -96,8 +97,7 @@ def opened(folds: Sequence[Fold]) -> Iterator[list[Partition]]:
 
 def _fold_all(partitions: Sequence[Partition], source: Log) -> None:
     for partition, values in zip(partitions, source.partitions, strict=True):
-        for at in range(0, len(values), STEP):
-            messages = [Message(offset, value) for offset, value in enumerate(values[at : at + STEP], at)]
+        for messages in chunked(Message(offset, value) for offset, value in enumerate(values)):
             outputs, _ = partition.step(messages)
             for _ in outputs:
                 partition.acknowledge()

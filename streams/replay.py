@@ -14,7 +14,7 @@ from streams.memory import Memory, Overlay
 from streams.reconcile.fold import Reconcile
 
 STEP = 8
-"""Messages folded in one step, as a worker does."""
+"""Messages folded in one step; how many changes no figure (law L2)."""
 
 
 class Log:
