@@ -19,6 +19,7 @@ from streams.kafka import Kafka
 from streams.partition import Partition
 from streams.rocks import Identity
 from streams.topics import Topics
+from streams.worker import TAKEN_OVER
 from tests.broker.workers import AGENTS, Agents, Inbox, agents, compare, crossings, share
 from tests.laws.records import rules
 
@@ -86,6 +87,26 @@ async def test_a_second_reconcile_worker_takes_over_what_the_first_had_and_gives
         await compare(made, inbox)
         made.start("reconcile", 0)
         await share(made, inbox, chance)
+
+
+@pytest.mark.long  # on a machine that is busy otherwise a start may take longer than a session
+async def test_a_worker_that_comes_back_within_its_session_disturbs_nobody(inbox: Inbox, tmp_path: Path) -> None:
+    chance = random.Random(6)
+    async with agents(inbox, tmp_path) as made:
+        for agent in AGENTS:
+            made.start(agent)
+        made.start("reconcile", 1)
+        await share(made, inbox, chance)
+        other = tmp_path / "reconcile-1.log"
+        had, taken_over = made.opened("reconcile", 0), other.read_text().count(TAKEN_OVER)
+        assert taken_over
+        made.kill("reconcile-0")
+        made.start("reconcile", 0)
+        await inbox.fill(list(crossings(chance, 100)), chance)
+        await compare(made, inbox)
+        await made.until(lambda: made.lag(0))  # it answers
+        assert made.opened("reconcile", 0) == had
+        assert other.read_text().count(TAKEN_OVER) == taken_over
 
 
 async def test_a_worker_that_hangs_holds_up_its_own_partitions_only(inbox: Inbox, tmp_path: Path) -> None:

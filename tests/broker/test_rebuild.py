@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from rich.console import Console
 
 from connectors.feed_store import FeedStore
 from connectors.feed_store.comparison import digest
 from ops.archive import Wishes as ArchiveWishes
 from ops.archive import archived
 from ops.broker import Broker
+from ops.generations.commands import prove
+from ops.generations.site import site
 from ops.rebuild import Wishes, compared, job, main, stored
 from ops.settings import Archive, Settings
 from ops.settings import Broker as BrokerSettings
@@ -116,6 +120,17 @@ async def test_the_archive_alone_is_enough_where_it_holds_all(
     told = capsys.readouterr()
     assert told.out.startswith("F06")
     assert " 0 differ" in told.err
+
+
+@pytest.mark.long
+def test_a_generation_is_proved_where_the_archive_holds_the_old_end(trimmed: Trimmed) -> None:
+    screen = io.StringIO()
+    generation = trimmed.settings.generation
+    with site(trimmed.settings) as at:
+        assert prove(at, generation, Console(file=screen, width=160)) == 0, screen.getvalue()
+        (proved,) = [act for act in at.generations.acts(generation) if act.what == "prove"]
+        tick = trimmed.inbox.tick
+        assert proved.detail["sha256"] == digest(at.store.at(generation), tick).sha256
 
 
 def test_what_cannot_be_rebuilt_is_said(trimmed: Trimmed, tmp_path: Path) -> None:
