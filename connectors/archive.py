@@ -23,6 +23,7 @@ import msgspec
 
 from schemas.errors import Broken, Misconfigured, Unavailable
 from streams.crash_points import CrashPoint, Reach, never
+from streams.directories import keep_names
 from streams.fold import Message
 
 SCHEMA = fastavro.parse_schema(
@@ -240,11 +241,7 @@ def _replace(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    keep_names(path.parent)
 
 
 def _newest(messages: Sequence[Archived]) -> int:

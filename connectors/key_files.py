@@ -7,6 +7,7 @@ import secrets as chance
 from pathlib import Path
 
 from schemas.errors import Misconfigured
+from streams.directories import keep_names
 
 
 def read(path: Path) -> str:
@@ -44,14 +45,14 @@ def write_once(path: Path, text: str) -> bool:
         return False
     finally:
         fresh.unlink()
-    _keep_names(path.parent)
+    keep_names(path.parent)
     return True
 
 
 def replace(path: Path, text: str) -> None:
     """Put a whole new file in the place of the old one, on disk when this returns."""
     _written(path, text).replace(path)
-    _keep_names(path.parent)
+    keep_names(path.parent)
 
 
 def new_key() -> str:
@@ -67,12 +68,3 @@ def _written(path: Path, text: str) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return fresh
-
-
-def _keep_names(directory: Path) -> None:
-    """Bring the directory itself to disk: otherwise a new name in it may be gone after a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

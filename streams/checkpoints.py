@@ -24,6 +24,7 @@ import msgspec
 
 from schemas.errors import Broken, Unavailable
 from streams.crash_points import CrashPoint, Reach, never
+from streams.directories import keep_names
 from streams.rocks import Identity
 
 KEPT = 2
@@ -118,7 +119,7 @@ class Checkpoints:
         except OSError:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        _sync(self._place)
+        keep_names(self._place)
         self._reach(CrashPoint.CHECKPOINT_AFTER_PUBLISH)
         self._drop_old(position)
         return made_at
@@ -137,10 +138,18 @@ class Checkpoints:
             except (OSError, _Damaged) as error:
                 if isinstance(error, OSError) and error.errno not in _GONE_OR_UNREADABLE:
                     raise
-                self._set_aside(position)
+                self.distrust(position)
                 continue
             return position
         return None
+
+    def distrust(self, position: int) -> None:
+        """Put a damaged checkpoint where nobody restores it or shares its files; the next one published removes it."""
+        try:
+            self._at(position).rename(self._place / f".damaged-{position:020}-{self._holder}")
+        except FileNotFoundError:  # it was not damaged: its successors pushed it out meanwhile
+            return
+        self._damaged()
 
     def mark(self, note: str) -> None:
         """Mark the partition as one whose source lost what was applied: nobody may go on with it."""
@@ -179,7 +188,7 @@ class Checkpoints:
     def _fill(self, fresh: Path, taken: Path, position: int) -> float:
         """Link what an older checkpoint has, copy the rest, write the manifest."""
         made_at = time.time()
-        held = self._held()
+        held_at, held = self._held()
         files, digests = {}, {}
         for source in sorted(taken.iterdir()):
             stat = source.stat()
@@ -187,7 +196,7 @@ class Checkpoints:
             digest = None
             if held.get(source.name, _NO_FILE).size == stat.st_size:  # then it is worth reading what was not read yet
                 digest = self._digests.get(known) or _digest(source)
-                if digest != held[source.name].sha256 or not self._linked(source.name, fresh):
+                if digest != held[source.name].sha256 or not self._linked(held_at, source.name, fresh):
                     digest = None
             digests[known] = digest or _copy(source, fresh / source.name)
             files[source.name] = _File(digests[known], stat.st_size)
@@ -196,21 +205,24 @@ class Checkpoints:
         with (fresh / _MANIFEST).open("wb") as file:
             file.write(msgspec.json.encode(manifest))
             os.fsync(file.fileno())
-        _sync(fresh)
+        keep_names(fresh)
         return made_at
 
-    def _held(self) -> dict[str, _File]:
-        """Return the files of the newest checkpoint, by name."""
+    def _held(self) -> tuple[int, dict[str, _File]]:
+        """Return position and files, by name, of the newest checkpoint."""
         position, _ = self.newest()
         try:
-            return self._manifest(position).files if position else {}
+            return position, self._manifest(position).files if position else {}
         except (OSError, _Damaged):
-            return {}
+            return 0, {}
 
-    def _linked(self, name: str, fresh: Path) -> bool:
-        """Take a file over from the newest checkpoint; it is not read again."""
+    def _linked(self, held: int, name: str, fresh: Path) -> bool:
+        """Take a file over from the checkpoint at `held`; it is not read again.
+
+        Not from the newest: another worker may have published meanwhile, with other content under the same name.
+        """
         try:
-            os.link(self._at(self.newest()[0]) / name, fresh / name)
+            os.link(self._at(held) / name, fresh / name)
         except OSError:  # dropped meanwhile, or a file system without links
             return False
         return True
@@ -227,14 +239,6 @@ class Checkpoints:
             if int(left.name.split("-")[1]) < newest:
                 shutil.rmtree(left, ignore_errors=True)
 
-    def _set_aside(self, position: int) -> None:
-        """Put a damaged checkpoint where nobody restores it or shares its files; the next one published removes it."""
-        try:
-            self._at(position).rename(self._place / f".damaged-{position:020}-{self._holder}")
-        except FileNotFoundError:  # it was not damaged: its successors pushed it out meanwhile
-            return
-        self._damaged()
-
     def _restore(self, position: int, into: Path) -> None:
         manifest = self._manifest(position)
         fresh, old = _beside(into)
@@ -247,13 +251,13 @@ class Checkpoints:
         except (OSError, _Damaged):
             shutil.rmtree(fresh)
             raise
-        _sync(fresh)
+        keep_names(fresh)
         self._reach(CrashPoint.RESTORE_BEFORE_SWAP)
         if into.exists():
             into.rename(old)
         self._reach(CrashPoint.RESTORE_BETWEEN_SWAPS)
         fresh.rename(into)
-        _sync(into.parent)
+        keep_names(into.parent)
         self._reach(CrashPoint.RESTORE_AFTER_SWAP)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -265,6 +269,14 @@ def clear(directory: Path) -> None:
         old.rename(directory)
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def set_aside(directory: Path) -> None:
+    """Move a damaged state to where nobody opens it, in the place of an earlier one; the caller holds the directory."""
+    aside = directory.with_name(directory.name + ".damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    directory.rename(aside)
+    keep_names(directory.parent)
 
 
 def _beside(directory: Path) -> tuple[Path, Path]:
@@ -286,12 +298,3 @@ def _copy(source: Path, target: Path) -> str:
         write.flush()
         os.fsync(write.fileno())
     return digest.hexdigest()
-
-
-def _sync(directory: Path) -> None:
-    """Bring a directory's names to the disk."""
-    number = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

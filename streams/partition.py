@@ -17,11 +17,11 @@ import msgspec
 from rocksdict import WriteBatch
 
 from schemas.errors import Broken
-from streams.checkpoints import Checkpoints, clear
+from streams.checkpoints import Checkpoints, clear, set_aside
 from streams.crash_points import CrashPoint, Reach, never
 from streams.fold import Effect, Fold, Message, Send
 from streams.memory import Overlay, Warm
-from streams.rocks import Hold, Identity, Rocks
+from streams.rocks import DAMAGED, Hold, Identity, Rocks, batch_of
 
 _POSITION = b"@o"
 _NEXT_OUTPUT = b"@x"
@@ -74,6 +74,8 @@ class Partition:
         """When the newest checkpoint was made, or the state opened if there is none; None: no checkpoints are kept."""
         self.restored = False
         """Whether it began with a checkpoint."""
+        self.damaged = False
+        """Whether the state that was there is damaged: it was set aside, and is made anew."""
         self._hold = Hold(directory)
         try:
             self._rocks = self._open()
@@ -108,18 +110,13 @@ class Partition:
             return [], []
         overlay = Overlay(self._warm)
         effects = self._fold.fold(overlay, fresh)
-        batch = WriteBatch(raw_mode=True)
-        for key, value in overlay.writes.items():
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
+        batch = batch_of(overlay.writes)
         outputs = self._post(batch, [effect for effect in effects if isinstance(effect, Send)])
         self._forget(batch)
         position = fresh[-1].offset + 1
         batch.put(_POSITION, position.to_bytes(8, "big"))
         self._reach(CrashPoint.STATE_BEFORE_WRITE)
-        self._rocks.db.write(batch)
+        self._rocks.write(batch)
         self._reach(CrashPoint.STATE_AFTER_WRITE)
         self._warm.written(overlay.writes)
         self.position = position
@@ -179,7 +176,7 @@ class Partition:
         for left in self._directory.parent.glob(f"{self._directory.name}{_TAKEN}*"):
             shutil.rmtree(left, ignore_errors=True)
         clear(self._directory)
-        rocks = Rocks(self._directory, self.identity)
+        rocks = self._opened()
         shelf = self._shelf
         if shelf is None:
             return rocks
@@ -192,11 +189,39 @@ class Partition:
             raise
         if further:
             rocks.close()
-            self.restored = shelf.restore(self._directory, beyond=position) is not None
-            rocks = Rocks(self._directory, self.identity)
+            rocks = self._restored(shelf, position)
         self._published, made_at = shelf.newest()
         self.saved_at = made_at or time.time()
         return rocks
+
+    def _opened(self) -> Rocks:
+        """Open the state; a damaged one is set aside, and an empty one takes its place."""
+        try:
+            return Rocks(self._directory, self.identity)
+        except Broken as error:
+            if error.code != DAMAGED:
+                raise
+        set_aside(self._directory)
+        self.damaged = True
+        return Rocks(self._directory, self.identity)
+
+    def _restored(self, shelf: Checkpoints, beyond: int) -> Rocks:
+        """Open what the newest sound checkpoint holds; after damage it is read through, for it may hold that, too."""
+        while (position := shelf.restore(self._directory, beyond)) is not None:
+            try:
+                rocks = Rocks(self._directory, self.identity)
+                if self.damaged:
+                    rocks.read_through()
+            except Broken as error:
+                if error.code != DAMAGED:
+                    raise
+            else:
+                self.restored = True
+                return rocks
+            shelf.distrust(position)
+            set_aside(self._directory)
+            self.damaged = True
+        return Rocks(self._directory, self.identity)
 
     def _post(self, batch: WriteBatch, sends: Sequence[Send]) -> list[Output]:
         outputs = []

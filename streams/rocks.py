@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -24,6 +24,11 @@ from rocksdict import (
 from schemas.errors import Broken, Misconfigured, Unavailable
 
 _IDENTITY = b"@i"
+_MARK = "DAMAGED"
+"""A file in a directory in which damage was found while it was read: whoever opens it next need not find it again."""
+
+DAMAGED = "state-damaged"
+"""The error's code of a state that RocksDB finds corrupt."""
 
 CACHE_BYTES = 16 << 20
 """Blocks of one partition's state that are kept in memory."""
@@ -83,23 +88,29 @@ class Rocks:
     def __init__(self, directory: Path, identity: Identity) -> None:
         """Open or create the directory.
 
-        Raises Unavailable while another one has it open, Misconfigured when it is another one's.
+        Raises Unavailable while another one has it open, Misconfigured when it is another one's,
+        Broken("state-damaged") when it is corrupt or was found to be when it was last read.
         """
         directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        if (directory / _MARK).exists():
+            raise _damaged(directory)
         try:
             self.db = Rdict(str(directory), _options())
-        except Exception as error:
-            if "lock" not in str(error).lower():
-                raise
-            raise locked(directory) from error
+        except Exception as error:  # rocksdict raises plain Exception for everything
+            if f"{directory}/LOCK: " in str(error):
+                raise locked(directory) from error
+            if _corrupt(error):
+                raise _damaged(directory) from error
+            raise _disk(error) from error
         self._check(identity, directory)
 
     def get(self, key: bytes) -> bytes | None:
         """See `streams.fold.View`."""
         try:
             value: bytes | None = self.db.get(key)
-        except Exception as error:  # rocksdict raises plain Exception for everything
-            raise _disk(error) from error
+        except Exception as error:
+            raise self._failed(error) from error
         return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -107,7 +118,7 @@ class Rocks:
         try:
             return cast("list[bytes | None]", self.db.get(list(keys))) if keys else []
         except Exception as error:
-            raise _disk(error) from error
+            raise self._failed(error) from error
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `streams.fold.View`."""
@@ -119,7 +130,28 @@ class Rocks:
                 return
             yield key, cursor.value()
             cursor.next()
-        cursor.status()  # raises when it stopped at what cannot be read, not at the end
+        try:
+            cursor.status()  # raises when it stopped at what cannot be read, not at the end
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write a batch: all of it or nothing; raises OSError when the disk does not take it."""
+        try:
+            self.db.write(batch)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def read_through(self) -> None:
+        """Read all of it; raises Broken("state-damaged") after closing it when it is corrupt."""
+        try:
+            for _ in self.scan(b""):
+                pass
+        except OSError as error:
+            self.close()
+            if (self._directory / _MARK).exists():
+                raise _damaged(self._directory) from error
+            raise
 
     def put(self, key: bytes, value: bytes) -> None:
         """Refused: a state is only written in batches."""
@@ -142,12 +174,16 @@ class Rocks:
         """Close it, so that another owner can open it."""
         self.db.close()
 
+    def _failed(self, error: Exception) -> OSError:
+        """Return what failed as what it is, so that nobody takes it for the fault of the record that was folded."""
+        if _corrupt(error):
+            (self._directory / _MARK).touch()
+        return _disk(error)
+
     def _check(self, identity: Identity, directory: Path) -> None:
         stored = self.get(_IDENTITY)
         if stored is None:
-            batch = WriteBatch(raw_mode=True)
-            batch.put(_IDENTITY, msgspec.json.encode(identity._asdict()))
-            self.db.write(batch)
+            self.db.write(batch_of({_IDENTITY: msgspec.json.encode(identity._asdict())}))
             return
         try:
             identity.check(Identity(**msgspec.json.decode(stored)), directory)
@@ -156,9 +192,28 @@ class Rocks:
             raise
 
 
+def batch_of(writes: Mapping[bytes, bytes | None]) -> WriteBatch:
+    """Return writes as one batch; None deletes."""
+    batch = WriteBatch(raw_mode=True)
+    for key, value in writes.items():
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    return batch
+
+
 def _disk(error: Exception) -> OSError:
-    """Return a failed read as what it is, so that nobody takes it for the fault of the record that was folded."""
-    return OSError(errno.EIO, f"The state cannot be read: {error}")
+    return OSError(errno.EIO, f"The state cannot be read or written: {error}")
+
+
+def _corrupt(error: Exception) -> bool:
+    """Whether RocksDB says that what it has read is not what it had written; no other try reads it otherwise."""
+    return str(error).startswith("Corruption")
+
+
+def _damaged(directory: Path) -> Broken:
+    return Broken(DAMAGED, f"The state {directory.name} is damaged: it is made anew from a checkpoint and its source.")
 
 
 def _options() -> Options:

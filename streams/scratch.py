@@ -6,10 +6,10 @@ from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
 
-from rocksdict import WriteBatch, WriteOptions
+from rocksdict import WriteOptions
 
 from streams.memory import Overlay
-from streams.rocks import Identity, Rocks
+from streams.rocks import Identity, Rocks, batch_of
 
 
 class Scratch(Overlay):
@@ -33,11 +33,5 @@ class Scratch(Overlay):
 
     def commit(self) -> None:
         """Write what was put since the last time, in one batch."""
-        batch = WriteBatch(raw_mode=True)
-        for key, value in self.writes.items():
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        self._rocks.db.write(batch, self._careless)
+        self._rocks.db.write(batch_of(self.writes), self._careless)
         self.writes.clear()

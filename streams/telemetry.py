@@ -79,6 +79,7 @@ METRICS: Mapping[str, Metric] = {
         ("agent", "partition"),
     ),
     "migex_checkpoints_damaged_total": Metric("counter", "Checkpoints that were not what they said.", ("agent",)),
+    "migex_states_damaged_total": Metric("counter", "States that RocksDB found corrupt; made anew.", ("agent",)),
     "migex_state_ahead": Metric(
         "gauge", "1: the source lost what the state had applied; it stands still.", ("agent", "partition")
     ),
@@ -216,6 +217,7 @@ class AgentTelemetry:
         self._waiting = _gauge(registry, "migex_states_waiting").labels(self._agent)
         self._checkpoint_age = _gauge(registry, "migex_checkpoint_age_seconds")
         self._damaged = _counter(registry, "migex_checkpoints_damaged_total").labels(self._agent)
+        self._states_damaged = _counter(registry, "migex_states_damaged_total").labels(self._agent)
         self._state_ahead = _gauge(registry, "migex_state_ahead")
         self._quarantined = _counter(registry, "migex_quarantined_total")
         for agency in (*self._agencies, OTHER):  # from zero on, or else Prometheus cannot see the first increase
@@ -269,6 +271,10 @@ class AgentTelemetry:
     def damaged(self) -> None:
         """Count a checkpoint that was not what it said."""
         self._damaged.inc()
+
+    def state_damaged(self) -> None:
+        """Count a state that was found corrupt."""
+        self._states_damaged.inc()
 
     def state_ahead(self, partition: int) -> None:
         """Say that a partition stands still, for its source ends before what was applied of it."""

@@ -138,6 +138,9 @@ class _Office:
         began = time.monotonic()
         directory = settings.state / f"g{settings.generation}" / agent / f"p{number}"
         place = Partition(directory, identity, stage, shelf, reach)
+        if place.damaged:
+            self._telemetry.state_damaged()
+            _log.error("A state was damaged and is made anew.", partition=number, aside=f"{directory.name}.damaged")
         if place.restored:
             _log.info(
                 "A partition begins with a checkpoint.",

@@ -27,9 +27,11 @@ WITHOUT = {
     "connectors/feed_store/lease.py:*": "One statement each; `FeedPartition` reaches the point behind taking it.",
     "connectors/feed_store/store.py:check_identity": "One transaction, before anything else of the process.",
     "streams/checkpoints.py:clear": "Puts an interrupted restore right; interrupted itself, it begins again.",
-    "streams/checkpoints.py:_set_aside": "One rename; the damaged one is found again if it does not come to it.",
+    "streams/checkpoints.py:distrust": "One rename; the damaged one is found again if it does not come to it.",
+    "streams/checkpoints.py:set_aside": "One rename; the damage is found again if it does not come to it.",
     "streams/checkpoints.py:mark": "Written when nothing more is done; found again if it does not come to it.",
     "streams/scratch.py:commit": "Nobody opens it again; after a crash everything is built anew.",
+    "streams/rocks.py:write": "One batch; `Partition.step` reaches the points before and behind it.",
     "streams/rocks.py:_check": "The first write of an empty state; without it the state is still empty.",
 }
 """Side effects without a point, and why: they stand alone, and doing them again is the same as once."""
@@ -60,6 +62,7 @@ def test_the_page_says_of_every_point_what_must_hold() -> None:
         ("self._producer.send(topic, value)", True),
         ("self._edges.consumer.commit(offsets)", True),
         ("self._rocks.db.write(batch)", True),
+        ("self._rocks.write(batch)", True),
         ("fresh.rename(into)", True),
         ("temporary.replace(path)", True),
         ("os.replace(a, b)", True),
@@ -102,7 +105,7 @@ def is_durable(call: ast.Call) -> bool:
     return (
         (name.startswith("send") and owner.endswith("producer"))
         or (name == "commit" and owner.endswith("consumer"))
-        or (name == "write" and owner.endswith("db"))
+        or (name == "write" and owner.endswith(("db", "rocks")))
         or (name == "begin" and owner.endswith(("writing", "_engine", "writing(engine)")))
         or (name == "replace" and (owner == "os" or len(call.args) == 1))
         or name in {"rename", "renames", "write_text", "write_bytes", "delete_records"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,115 @@ def test_whoever_dies_while_it_restores_does_it_again(hosts: Hosts, point: Crash
     assert (at.position, at.view.get(b"sum"), hosts.damaged) == (3, b"3", 0)
     at.close()
     assert sorted(path.name for path in hosts.state("b").parent.iterdir()) == ["p0", "p0.lock"]
+
+
+def damage(state: Path, part: str) -> None:
+    """Write other bytes into the state's largest table: among its data, or among what it says of itself."""
+    table = max(state.glob("*.sst"), key=lambda path: path.stat().st_size)
+    data = bytearray(table.read_bytes())
+    begin = 5000 if part == "data" else data.index(b"rocksdb.block.based.table.index.type")
+    for n in range(begin, begin + 40):
+        data[n] ^= 0xFF
+    table.write_bytes(data)
+
+
+def grown(at: Partition, until: int) -> None:
+    """Fold numbers that are all different, and let RocksDB write a table."""
+    at.step([Message(n, b"%d" % n) for n in range(at.position, until)])
+    at.view.db.flush()
+
+
+@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("name", ["a", "blocks"])  # the word that RocksDB has for a file that is locked is in this one
+def test_a_damaged_state_is_set_aside_and_made_anew(hosts: Hosts, name: str, published: bool) -> None:
+    at = hosts.open(name)
+    grown(at, 2000)
+    if published:
+        publish(at)
+    grown(at, 3000)
+    at.close()
+    damage(hosts.state(name), "properties")
+    at = hosts.open(name)
+    assert (at.position, at.damaged, at.restored) == (2000 if published else 0, True, published)
+    assert len(at.unsent()) == at.position
+    at.close()
+    assert any(hosts.state(name).with_name("p0.damaged").iterdir())
+    at = hosts.open(name)
+    assert (at.position, at.damaged) == (2000 if published else 0, False)
+    at.close()
+
+
+NUMBERS = [b"n%d" % n for n in range(3000)]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda view: [view.get(key) for key in NUMBERS],
+        lambda view: view.get_many(NUMBERS),
+        lambda view: list(view.scan(b"")),
+    ],
+)
+def test_damage_that_is_found_while_it_is_read_ends_that_state(hosts: Hosts, read: Callable[[View], object]) -> None:
+    at = hosts.open("a")
+    publish(at, 1)
+    grown(at, 3000)
+    at.close()
+    damage(hosts.state("a"), "data")
+    at = hosts.open("a")
+    assert (at.position, at.damaged) == (3000, False)
+    with pytest.raises(OSError, match="cannot be read or written"):
+        read(at.view)
+    at.close()
+    at = hosts.open("a")
+    assert (at.position, at.damaged, at.restored) == (1, True, True)
+    at.close()
+
+
+def test_a_checkpoint_of_a_damaged_state_gives_way_to_the_one_before(hosts: Hosts) -> None:
+    at = hosts.open("a")
+    publish(at, 1)
+    grown(at, 3000)
+    damage(hosts.state("a"), "data")
+    publish(at)  # by its digests it is what it was
+    at.close()
+    at = hosts.open("b")
+    assert (at.position, at.damaged, hosts.damaged) == (3000, False, 0)
+    with pytest.raises(OSError, match="cannot be read"):
+        list(at.view.scan(b"n"))
+    at.close()
+    at = hosts.open("b")
+    assert (at.position, at.damaged, at.restored, hosts.damaged) == (1, True, True, 1)
+    assert hosts.published() == [1]
+    at.close()
+
+
+def test_files_are_shared_with_the_checkpoint_they_were_compared_with(hosts: Hosts, tmp_path: Path) -> None:
+    """Two owners for a while: the other one publishes in the middle, with other content under the same name."""
+    mine, other = (Checkpoints(hosts.shelf, IDENTITY, host) for host in "ab")
+
+    def taken(name: str, content: bytes) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f.sst").write_bytes(content * 100)
+        return tmp_path / name
+
+    mine.publish(taken("first", b"X"), 100)
+    second = taken("second", b"X")
+    os.mkfifo(second / "a.sst")  # is copied before f.sst, and for as long as nobody writes into it
+
+    def meanwhile() -> None:
+        with (second / "a.sst").open("wb"):  # opens when the other end is being read
+            other.publish(taken("others", b"Y"), 120)
+
+    with ThreadPoolExecutor(1) as threads:
+        published = threads.submit(meanwhile)
+        mine.publish(second, 130)
+        published.result()
+    mine.publish(taken("third", b"X"), 140)
+    assert hosts.published() == [130, 140]
+    for position in hosts.published():
+        assert hosts.files(position)["f.sst"].read_bytes() == b"X" * 100
+    assert other.restore(tmp_path / "into" / "p0", 0) == 140
 
 
 def test_a_state_that_another_process_has_is_not_exchanged(hosts: Hosts) -> None:
