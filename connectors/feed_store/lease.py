@@ -51,7 +51,10 @@ class Lease:
         self._renewed = 0.0
 
     def take(self) -> None:
-        """Begin a term; raises Unavailable("lease-held") while somebody else's lasts."""
+        """Begin a term; raises Unavailable("lease-held") while somebody else's lasts.
+
+        And Unavailable("feed-busy") while a step of somebody else's does not end, for it holds the lease's row.
+        """
         with opening.errors_translated(), self._engine.begin() as connection:
             term = self._execute(connection, _TAKE).scalar_one_or_none()
         if term is None:

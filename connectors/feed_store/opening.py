@@ -16,6 +16,32 @@ from connectors.sql_address import sql_address
 from schemas.errors import Broken, Misconfigured, Unavailable
 
 _BUSY_SECS = 5
+"""How long a connection waits for its answer, and a statement for another's lock before the store is called busy."""
+
+_FROZEN_SECS = 60
+"""How long a transaction may say nothing before PostgreSQL ends it and gives its locks free: a writer that is frozen in
+the middle of a step holds the lease's row. Between two statements of a step lies folding alone, some µs a cell: the
+largest cut takes seconds."""
+
+# A host that is gone says nothing, not even goodbye: without these the kernel asks after two hours whether it is there.
+# Both sides give it up within some ten seconds, like a lease.
+_CLIENT = {
+    "connect_timeout": _BUSY_SECS,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_SERVER = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "lock_timeout": _BUSY_SECS * 1000,
+    "idle_in_transaction_session_timeout": _FROZEN_SECS * 1000,
+}
+_LOCKED = "55P03"  # PostgreSQL's lock_not_available: a lock was not given within lock_timeout
+
 MIGRATIONS = Path(__file__).parent.parent / "feed_migrations"
 """Where alembic's scripts lie: `versions/v<revision>_<name>.py`."""
 
@@ -29,7 +55,7 @@ def open_engine(url: str) -> Engine:
     # hide_parameters: an error's text goes into logs, and rows do not belong there
     address = _address(url)
     lite = address.drivername == "sqlite"
-    patience = {} if lite or "connect_timeout" in address.query else {"connect_timeout": _BUSY_SECS}
+    patience = {} if lite else _patience(address)
     engine = create_engine(address, pool_pre_ping=not lite, hide_parameters=True, connect_args=patience)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
@@ -63,9 +89,17 @@ def errors_translated() -> Iterator[None]:
     except exc.IntegrityError as error:
         raise Broken("feed-row-repeated", "A row that can be written once was written again.") from error
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        if "database is locked" in str(error):
+        if "database is locked" in str(error) or getattr(error.orig, "sqlstate", "") == _LOCKED:
             raise Unavailable("feed-busy", "Another process writes to the feed store; try again.") from error
-        raise Unavailable("feed-away", "The feed store's database does not answer; is it running?") from error
+        raise _away() from error
+    except exc.InternalError as error:
+        if not error.connection_invalidated:  # a transaction that said nothing for too long: the server has ended it
+            raise
+        raise _away() from error
+
+
+def _away() -> Unavailable:
+    return Unavailable("feed-away", "The feed store's database does not answer; is it running?")
 
 
 @contextmanager
@@ -86,6 +120,13 @@ def _address(url: str) -> URL:
         return sql_address(url)
     except ValueError as error:
         raise Misconfigured("feed-url", f"{error} {_REMEDY}") from error
+
+
+def _patience(address: URL) -> dict[str, str | int]:
+    """Return how long PostgreSQL and we wait for each other; what the address itself says goes before."""
+    client: dict[str, str | int] = {name: value for name, value in _CLIENT.items() if name not in address.query}
+    server = [f"-c {name}={value}" for name, value in _SERVER.items()]
+    return client | {"options": " ".join((*server, *address.normalized_query.get("options", ())))}
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
