@@ -77,8 +77,8 @@ class Clock:
             sent.append(await self._producer.send(self._topic, value, partition=where.partition))
         acknowledged = await asyncio.gather(*sent)
         self._reach(CrashPoint.TICK_AFTER_SEND)
-        # What lies at or before our own tick is not growth. But readers may have ignored a life's first tick: they do when
-        # the life before ticked in the same second. So the next second ticks again.
+        # What lies at or before our own tick is not growth. But readers may have ignored a life's first tick, namely when
+        # the life before ticked in the same second: the next second ticks again.
         if self._last:
             self._ends = {p: meta.offset + 1 for p, meta in zip(self._partitions, acknowledged, strict=True)}
         self._last = tick
