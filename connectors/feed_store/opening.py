@@ -89,13 +89,18 @@ def errors_translated() -> Iterator[None]:
     except exc.IntegrityError as error:
         raise Broken("feed-row-repeated", "A row that can be written once was written again.") from error
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        if "database is locked" in str(error) or getattr(error.orig, "sqlstate", "") == _LOCKED:
+        if _is_locked(error):
             raise Unavailable("feed-busy", "Another process writes to the feed store; try again.") from error
         raise _away() from error
     except exc.InternalError as error:
         if not error.connection_invalidated:  # a transaction that said nothing for too long: the server has ended it
             raise
         raise _away() from error
+
+
+def _is_locked(error: exc.SQLAlchemyError) -> bool:
+    told = getattr(error, "orig", None)  # nothing, when no connection became free
+    return "database is locked" in str(told) or getattr(told, "sqlstate", None) == _LOCKED
 
 
 def _away() -> Unavailable:
