@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import cast
 
+import psycopg
 import pytest
 from sqlalchemy import Engine
 
@@ -28,7 +30,7 @@ def silent_step(store: FeedStore) -> Iterator[tuple[Transaction, ExitStack]]:
         lease = store.lease("a", SHORT)
         lease.take()
         step = going_on.enter_context(store.begin(0, lease))
-        step.position()
+        step.advance(0, 5)
         time.sleep(2 * SHORT)
         yield step, going_on
 
@@ -56,7 +58,7 @@ def test_who_stands_by_is_told_and_does_not_wait_for_a_step_that_never_ends(post
 @pytest.mark.parametrize(
     "goes_on",
     [
-        pytest.param(lambda step, _: step.advance(0, 7), id="it writes"),
+        pytest.param(lambda step, _: step.advance(5, 7), id="it writes"),
         pytest.param(lambda _, going_on: going_on.close(), id="it commits"),
     ],
 )
@@ -66,7 +68,6 @@ def test_a_writer_that_is_frozen_in_a_step_is_replaced_and_writes_no_more(
     address = new_database(postgres) + IMPATIENT
     with closing(FeedStore(address, 1)) as one, closing(FeedStore(address, 1)) as other:
         with pytest.raises(Unavailable, match="feed-away"), silent_step(one) as (step, going_on):  # noqa: PT012 the server has cut it off
-            step.advance(0, 5)
             with other.begin(0, taken(other.lease("b"))) as following:
                 following.advance(0, 1)
             goes_on(step, going_on)
@@ -77,6 +78,11 @@ def test_a_writer_that_is_frozen_in_a_step_is_replaced_and_writes_no_more(
 def shown(engine: Engine, name: str) -> str:
     with engine.connect() as connection:
         return str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
+
+
+def parameters(engine: Engine) -> dict[str, str]:
+    with closing(engine.raw_connection()) as connection:
+        return dict(cast("psycopg.Connection", connection.driver_connection).info.get_parameters())
 
 
 @contextmanager
@@ -91,8 +97,7 @@ def opened(address: str) -> Iterator[Engine]:
 def test_both_sides_ask_whether_the_other_is_still_there(postgres: str) -> None:
     """Over a local socket the server has no use for these settings, so that it is looked at what it was told."""
     with opened(new_database(postgres)) as engine:
-        with closing(engine.raw_connection()) as connection:
-            told = connection.driver_connection.info.get_parameters()
+        told = parameters(engine)
         assert shown(engine, "idle_in_transaction_session_timeout") == "1min"
     assert [told[name] for name in ("keepalives_idle", "keepalives_interval", "keepalives_count")] == ["5", "2", "3"]
     assert told["tcp_user_timeout"] == "10000"
@@ -102,7 +107,6 @@ def test_both_sides_ask_whether_the_other_is_still_there(postgres: str) -> None:
 def test_what_the_address_says_goes_before(postgres: str) -> None:
     own = "&keepalives_idle=60&options=-c%20lock_timeout%3D700"
     with opened(new_database(postgres) + own) as engine:
-        with closing(engine.raw_connection()) as connection:
-            assert connection.driver_connection.info.get_parameters()["keepalives_idle"] == "60"
+        assert parameters(engine)["keepalives_idle"] == "60"
         assert shown(engine, "lock_timeout") == "700ms"
         assert shown(engine, "idle_in_transaction_session_timeout") == "1min"
