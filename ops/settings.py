@@ -256,6 +256,12 @@ class Settings(BaseSettings):
         "generation; a generation that is being built has one a core.",
     )
     tick_secs: float = Field(1.0, gt=0, description="Seconds between two ticks while events arrive.")
+    tick_ahead_secs: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds that the time of the clock's host may be ahead of the brokers'; beyond that no tick is "
+        "written, because a cut in the future would stop all others until then.",
+    )
     broker: Broker = Field(default_factory=Broker, description="Where Kafka is.")
     kafka: Kafka = Field(default_factory=Kafka, description="How Kafka is told who we are.")
     gateway: Gateway = Field(default_factory=Gateway, description="The HTTP door.")

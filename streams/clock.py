@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -32,16 +32,21 @@ class Clock:
         partitions: int,
         telemetry: ClockTelemetry,
         *,
+        allows: Callable[[int], Awaitable[bool]],
         tick_secs: float = 1.0,
         now: Callable[[], float] = time.time,
         reach: Reach = never,
     ) -> None:
-        """Producer and consumer are started by the caller; `tick_secs` is the least time between two ticks."""
+        """Producer and consumer are started by the caller; `tick_secs` is the least time between two ticks.
+
+        `allows` says of a tick that is due whether it may be written: `BrokerTime` does.
+        """
         self._producer = producer
         self._consumer = consumer
         self._topic = topic
         self._partitions = [TopicPartition(topic, p) for p in range(partitions)]
         self._telemetry = telemetry
+        self._allows = allows
         self._tick_secs = tick_secs
         self._now = now
         self._reach = reach
@@ -51,7 +56,8 @@ class Clock:
     async def run(self, stopped: asyncio.Event) -> None:
         """Tick until `stopped`; a broker that is away for a while only delays ticks.
 
-        Raises KafkaError when a tick could not be sent in the producer's time: start anew with another producer.
+        Raises KafkaError when a tick could not be sent in the producer's time: start anew with another producer; and
+        what `allows` raises.
         """
         while not stopped.is_set():
             await self.beat()
@@ -70,6 +76,8 @@ class Clock:
         grown = ends != self._ends
         if tick <= self._last or not (grown or tick - self._last >= IDLE_SECS):
             return None
+        if not await self._allows(tick):
+            return None
         value = wire.encode(wire.tick_frame(tick))
         sent = []
         for where in self._partitions:
@@ -77,8 +85,8 @@ class Clock:
             sent.append(await self._producer.send(self._topic, value, partition=where.partition))
         acknowledged = await asyncio.gather(*sent)
         self._reach(CrashPoint.TICK_AFTER_SEND)
-        # What lies at or before our own tick is not growth. But readers may have ignored a life's first tick, namely when
-        # the life before ticked in the same second: the next second ticks again.
+        # What lies at or before our own tick is not growth. But readers ignore a life's first tick if the life before
+        # ticked in the same second: so the next second ticks again.
         if self._last:
             self._ends = {p: meta.offset + 1 for p, meta in zip(self._partitions, acknowledged, strict=True)}
         self._last = tick

@@ -90,6 +90,9 @@ METRICS: Mapping[str, Metric] = {
     # clock
     "migex_ticks_total": Metric("counter", "Ticks written."),
     "migex_tick_timestamp_seconds": Metric("gauge", "Instant of the last tick written."),
+    "migex_clock_ahead_seconds": Metric(
+        "gauge", "How far the clock's host was ahead of the broker's time at the last tick due; below 0: behind."
+    ),
     # feed
     "migex_feed_requests_total": Metric("counter", "Questions to the feed.", ("table", "format", "status")),
     "migex_feed_seconds": Metric("histogram", "From a question's arrival to its answer.", ("table",), _WAIT),
@@ -306,11 +309,16 @@ class ClockTelemetry:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._ticks = _counter(registry, "migex_ticks_total")
         self._tick = _gauge(registry, "migex_tick_timestamp_seconds")
+        self._ahead = _gauge(registry, "migex_clock_ahead_seconds")
 
     def ticked(self, tick: int) -> None:
         """Note a tick, in seconds since 1970, that all inbox partitions have."""
         self._ticks.inc()
         self._tick.set(tick)
+
+    def ahead(self, seconds: float) -> None:
+        """Set how far this host's time is ahead of the broker's."""
+        self._ahead.set(seconds)
 
 
 class FeedTelemetry:

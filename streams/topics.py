@@ -1,7 +1,7 @@
 """The topics of the system and which partition a key belongs to.
 
-A topic is named by its *role*: `inbox`, `log`, `partials`, `quarantine`, `releases`, `agency:<agency>:<family>`,
-`verdicts:<agency>`, `feed:<table>`. Names, partitions and retention are in `topics.yaml`.
+A topic is named by its *role*: `inbox`, `log`, `partials`, `quarantine`, `releases`, `clock`,
+`agency:<agency>:<family>`, `verdicts:<agency>`, `feed:<table>`. Names, partitions and retention are in `topics.yaml`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def partition(key: bytes, partitions: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it should be on the cluster; `keep_ms` -1: for ever; see `topics.yaml` for `may_grow`."""
+    """One topic as it should be on the cluster; `keep_ms` -1: for ever; see `topics.yaml` for the rest."""
 
     role: str
     name: str
@@ -42,10 +42,11 @@ class TopicSpec:
     keep_ms: int
     max_bytes: int
     may_grow: bool = False
+    broker_time: bool = False
 
     def config(self, replicas: int) -> dict[str, str]:
         """Return the topic's configuration in Kafka's own words, for this number of replicas."""
-        return {
+        config = {
             "cleanup.policy": "delete",
             "retention.ms": str(self.keep_ms),
             "retention.bytes": "-1",
@@ -53,6 +54,7 @@ class TopicSpec:
             "min.insync.replicas": str(max(1, replicas - 1)),
             "unclean.leader.election.enable": "false",
         }
+        return config | {"message.timestamp.type": "LogAppendTime"} if self.broker_time else config
 
 
 class Topics:
@@ -71,7 +73,7 @@ class Topics:
         return topics
 
     def _set(self, generation: int, entitled: Mapping[str, Iterable[str]], tables: Iterable[str]) -> None:
-        roles = ["inbox", "log", "partials", "quarantine", "releases"]
+        roles = ["inbox", "log", "partials", "quarantine", "releases", "clock"]
         roles += [f"agency:{agency}:{family}" for agency, families in entitled.items() for family in families]
         roles += [f"verdicts:{agency}" for agency in entitled]
         roles += [f"feed:{table}" for table in tables]
@@ -122,4 +124,5 @@ def _spec(role: str, generation: int) -> TopicSpec:
         keep_ms=-1 if keep is None else keep * _DAY_MS,
         max_bytes=row["max_kib"] * 1024,
         may_grow=row.get("may_grow", False),
+        broker_time=row.get("broker_time", False),
     )

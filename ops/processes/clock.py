@@ -14,13 +14,14 @@ from ops.settings import Settings
 from ops.trespass import checked_access
 from ops.worker_http import state_server
 from schemas.conventions import load
+from streams.broker_time import BrokerTime
 from streams.clock import Clock
 from streams.telemetry import ClockTelemetry
 from streams.topics import Topics
 
 
 def run(settings: Settings) -> None:
-    """Write ticks until SIGTERM; raises Unavailable when no broker answers."""
+    """Write ticks until SIGTERM; raises Unavailable when no broker answers or says its time."""
     with kafka_needed(settings):
         asyncio.run(_run(settings))
 
@@ -35,7 +36,7 @@ async def _run(settings: Settings) -> None:
     async with producer, consumer, state_server(registry, lambda _path, _query: None, *settings.address("clock")):
         telemetry = ClockTelemetry(registry)
         reach = Rehearsal(settings, "clock").reach
-        clock = Clock(
-            producer, consumer, inbox.name, inbox.partitions, telemetry, tick_secs=settings.tick_secs, reach=reach
-        )
+        broker_time = BrokerTime(producer, topics.name("clock"), telemetry, settings.tick_ahead_secs)
+        edges = producer, consumer, inbox.name, inbox.partitions, telemetry
+        clock = Clock(*edges, allows=broker_time.allows, tick_secs=settings.tick_secs, reach=reach)
         await clock.run(until_stopped())

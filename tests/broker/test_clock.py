@@ -15,9 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
 from ops.broker import Broker
+from schemas.errors import Unavailable
 from schemas.frame import decode, tick_frame
+from streams.broker_time import BrokerTime
 from streams.clock import IDLE_SECS, Clock
 from streams.telemetry import ClockTelemetry
+from streams.topics import Topics
 
 pytestmark = pytest.mark.broker
 
@@ -31,13 +34,14 @@ class Bench:
         self.now = 1_700_000_000.9
         self.registry = CollectorRegistry()
         self.topic, self.producer, self.consumer = topic, producer, consumer
+        self.timed = f"{topic}.timed"
         self.clock = self.another()
 
     def another(self, registry: CollectorRegistry | None = None) -> Clock:
         telemetry = ClockTelemetry(registry or self.registry)
-        return Clock(
-            self.producer, self.consumer, self.topic, PARTITIONS, telemetry, tick_secs=0.05, now=lambda: self.now
-        )
+        allows = BrokerTime(self.producer, self.timed, telemetry).allows
+        edges = self.producer, self.consumer, self.topic, PARTITIONS, telemetry
+        return Clock(*edges, allows=allows, tick_secs=0.05, now=lambda: self.now)
 
     async def settle(self) -> None:
         """Tick twice: what a life's first tick stood for, its second one stands for once more."""
@@ -65,7 +69,8 @@ async def bench_on(bootstrap: str) -> AsyncIterator[Bench]:
     topic = f"test.{uuid.uuid4().hex}"
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
+    config = Topics(1, (), ())["clock"].config(1)
+    await admin.create_topics([NewTopic(topic, PARTITIONS, 1), NewTopic(f"{topic}.timed", 1, 1, topic_configs=config)])
     await admin.close()
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=2000)
@@ -118,6 +123,21 @@ async def test_what_arrived_before_a_restart_is_ticked_after_it(bench: Bench) ->
     await bench.arrive()
     bench.now += 1
     assert await bench.another(CollectorRegistry()).beat() == 1_700_000_001
+
+
+async def test_ahead_of_the_broker_it_writes_no_tick_and_goes_on_by_itself(bench: Bench) -> None:
+    bench.now = time.time() + 3 * 3600
+    assert await bench.clock.beat() is None
+    assert await bench.written() == [[], [], []]
+    assert bench.registry.get_sample_value("migex_clock_ahead_seconds") == pytest.approx(3 * 3600, abs=60)
+    bench.now = time.time()
+    assert await bench.clock.beat() == int(bench.now)
+
+
+async def test_a_topic_without_the_brokers_time_is_named(bench: Bench) -> None:
+    bench.timed = bench.topic
+    with pytest.raises(Unavailable, match="migex topics apply"):
+        await bench.another(CollectorRegistry()).beat()
 
 
 async def test_it_runs_until_it_is_stopped(bench: Bench) -> None:

@@ -26,6 +26,7 @@ WITHOUT = {
     "connectors/feed_store/generations.py:*": "Each act is one transaction with nothing durable before or after it.",
     "connectors/feed_store/lease.py:*": "One statement each; `FeedPartition` reaches the point behind taking it.",
     "connectors/feed_store/store.py:check_identity": "One transaction, before anything else of the process.",
+    "streams/broker_time.py:_now": "Nobody reads it: it is sent to be told its timestamp.",
     "streams/checkpoints.py:clear": "Puts an interrupted restore right; interrupted itself, it begins again.",
     "streams/checkpoints.py:distrust": "One rename; the damaged one is found again if it does not come to it.",
     "streams/checkpoints.py:set_aside": "One rename; the damage is found again if it does not come to it.",

@@ -31,7 +31,9 @@ class Record(NamedTuple):
 class Kafka:
     """Topics, made by the first message, and the offsets that groups have committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        """`now` is its time, seconds since 1970, which it gives to all messages (LogAppendTime)."""
+        self._now = now
         self._logs: defaultdict[TopicPartition, list[bytes]] = defaultdict(list)
         self.committed: dict[tuple[str, TopicPartition], int] = {}
 
@@ -39,7 +41,7 @@ class Kafka:
         """Add a message at the end of a partition."""
         place = TopicPartition(topic, partition)
         self._logs[place].append(value)
-        return RecordMetadata(topic, partition, place, len(self._logs[place]) - 1, 0, 0, 0)
+        return RecordMetadata(topic, partition, place, len(self._logs[place]) - 1, int(self._now() * 1000), 1, 0)
 
     def log(self, topic: str, partition: int) -> list[bytes]:
         """Return a partition's messages."""

@@ -241,7 +241,9 @@ class Ticks(Process):
         telemetry = ClockTelemetry(CollectorRegistry())
         edges = self.world.producer(life), self.world.consumer(life, "clock")
         inbox = self.world.topics.name("inbox")
-        self._clock = Clock(*edges, inbox, INBOX, telemetry, now=lambda: self.world.now, reach=life.reach)
+        self._clock = Clock(
+            *edges, inbox, INBOX, telemetry, allows=_always, now=lambda: self.world.now, reach=life.reach
+        )
 
     async def tick(self) -> None:
         """Write a tick, a second after the one before."""
@@ -370,6 +372,10 @@ class Feed(Agent):
     def workplace(self, number: int, life: Life) -> Workplace:
         assert self.store is not None
         return FeedPartition(self.store, number, Aggregate(LOG), self.store.lease("aggregate-0"), life.reach)
+
+
+async def _always(_tick: int) -> bool:
+    return True
 
 
 async def _nothing() -> None:

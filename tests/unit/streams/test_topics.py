@@ -18,6 +18,7 @@ TOPICS = Topics(7, ["gpk", "mvd"], ["border.crossing", "permit.decision"], ["F06
         ("partials", "migex.partials.g7", 1),
         ("quarantine", "migex.quarantine.v1", 1),
         ("releases", "migex.releases.v1", 1),
+        ("clock", "migex.clock.v1", 1),
         ("agency:gpk:border.crossing", "migex.agency.gpk.border.crossing.v1", 2),
         ("verdicts:mvd", "migex.agency.mvd.verdicts.v1", 1),
         ("feed:F06", "migex.feed.F06.v1", 1),
@@ -29,7 +30,7 @@ def test_role_gives_name_and_partitions(role: str, name: str, partitions: int) -
 
 def test_all_topics_have_different_names() -> None:
     names = [spec.name for spec in TOPICS.all()]
-    assert len(names) == len(set(names)) == 5 + 2 * 2 + 2 + 1
+    assert len(names) == len(set(names)) == 6 + 2 * 2 + 2 + 1
 
 
 def test_agency_topics_tell_who_may_send_what() -> None:
@@ -43,9 +44,15 @@ def test_unknown_role_is_our_own_fault(role: str) -> None:
         TOPICS.name(role)
 
 
-def test_only_agency_doors_and_verdicts_forget() -> None:
+def test_only_agency_doors_verdicts_and_the_clock_forget() -> None:
     forgetting = {spec.role.split(":")[0] for spec in TOPICS.all() if spec.keep_ms != -1}
-    assert forgetting == {"agency", "verdicts"}
+    assert forgetting == {"agency", "verdicts", "clock"}
+
+
+def test_the_brokers_write_their_own_time_where_the_clock_asks_for_it_and_nowhere_else() -> None:
+    timed = {spec.role for spec in TOPICS.all() if "message.timestamp.type" in spec.config(1)}
+    assert timed == {"clock"}
+    assert TOPICS["clock"].config(1)["message.timestamp.type"] == "LogAppendTime"
 
 
 @pytest.mark.parametrize(("replicas", "insync"), [(1, "1"), (2, "1"), (3, "2")])
