@@ -59,7 +59,7 @@ PRODUCT = {
         r"DESCRIBE group migex\.kafka-door",
     ],
     "file-door": [r"WRITE topic migex\.inbox\.v1"],
-    "clock": [r"WRITE topic migex\.inbox\.v1"],
+    "clock": [r"WRITE topic migex\.(inbox|clock)\.v1"],
     "deduplicate": [
         r"READ topic migex\.inbox\.v1",
         r"WRITE topic migex\.(log\.g1|quarantine\.v1|agency\.\w+\.verdicts\.v1)",
