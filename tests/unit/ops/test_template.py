@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -63,6 +64,24 @@ def test_a_forked_process_has_its_own_settings_log_and_exit_status(template: Tem
     assert "MIGEX_GENERATION=7" in logs[0].read_text()
     assert logs[1].read_text().startswith("migex: bad-setting: MIGEX_GENERATION")
     assert (seven.poll(), wrong.poll()) == (0, 78)  # asked again
+
+
+def test_who_finds_no_room_for_his_log_says_that_it_will_pass(template: Template, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    assert fork(template, tmp_path / "log", "config", "show").wait(20) == 75
+    assert fork(template, tmp_path / "other", "config", "show").wait(20) == 0  # it can fork others all the same
+
+
+@pytest.mark.usefixtures("template")  # at whose end the orphans are nobody's again
+def test_where_no_template_can_be_started_processes_start_without_it() -> None:
+    made = Template()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))  # no more files can be opened, so no pipes
+    try:
+        assert made.prepared(time.monotonic())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert made.fork(["config", "show"], os.environ, Path(os.devnull)) is None
 
 
 def test_it_is_signalled_and_waited_for_as_any_child(template: Template, tmp_path: Path) -> None:
