@@ -89,7 +89,7 @@ def _avro(event: Event, family: str) -> bytes:
     return confluent.encode(FAMILIES[family], event)
 
 
-EITHER_DOOR: Mapping[str, Break] = {
+ANY_DOOR: Mapping[str, Break] = {
     "a code that is on no list": _set("event.?", "NOWHERE"),
     "a country that is on no list": _set("person.citizenship", ["QQQ"]),
     "born after it happened": _set("person.birth_date", "2020-06-01"),
@@ -98,7 +98,7 @@ EITHER_DOOR: Mapping[str, Break] = {
 }
 """Kinds that both JSON and Avro can carry."""
 
-HTTP_ONLY: Mapping[str, Break] = {
+JSON_ONLY: Mapping[str, Break] = {
     "JSON cut off": _cut_off,
     "a field left out": _without("event.?"),
     "no record number": _without("header.record_no"),
@@ -109,7 +109,7 @@ HTTP_ONLY: Mapping[str, Break] = {
     "the year 9999": _set("header.occurred_at", "9999-01-01T00:00:00Z"),
     NOT_ENTITLED: _as_it_is,
 }
-"""Kinds that only JSON can carry."""
+"""Kinds that only JSON can carry: over HTTP, and in files."""
 
 KAFKA_ONLY: Mapping[str, Break] = {
     "Avro cut off": _avro_cut_off,

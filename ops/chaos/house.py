@@ -33,12 +33,15 @@ from ops.chaos.proxy import Proxy
 from ops.pids import PidFile
 from ops.ports import free_block
 from ops.settings import Broker as BrokerSettings
-from ops.settings import Checkpoints, Feed, Metrics, Settings
+from ops.settings import Checkpoints, Feed, Files, Metrics, Settings
 from schemas import conventions
 from schemas.errors import Misconfigured
 from streams.topics import Topics
 
 CHECKPOINT_SECS = 8.0
+FILES = Files(settle_secs=0.5, look_secs=0.2)
+"""Files are taken soon, so that the file door has some at nearly any moment."""
+
 SMALL_DISK = 256 * 1024 * 1024
 """Bytes of the small disk on which a second worker's state lies."""
 
@@ -169,7 +172,7 @@ class House:
         """
         home = settings.home / "chaos"
         own = all_settings.with_free_ports(home, nodes, convention=CONVENTION, cache=settings.cache,
-                                           logs=settings.logs, rehearsal=True, reconcilers=1,
+                                           logs=settings.logs, rehearsal=True, reconcilers=1, files=FILES,
                                            checkpoints=Checkpoints(secs=CHECKPOINT_SECS))  # fmt: skip
         detour = Detour(*(2 * [free_block(2 * nodes)]))
         detour = detour._replace(advertised=detour.listens + nodes)

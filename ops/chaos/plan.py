@@ -22,14 +22,16 @@ WRITER = "aggregate"
 """The agent of which one worker writes to the feed store, under a lease, and a second one stands by."""
 
 VICTIMS: Mapping[str, int] = {
-    "deduplicate": 5, "reconcile": 5, "aggregate": 4, "gateway": 3, "kafka-door": 3, "clock": 2, "feed": 1,
+    "deduplicate": 5, "reconcile": 5, "aggregate": 4, "gateway": 3, "kafka-door": 3, "file-door": 2,
+    "clock": 2, "feed": 1,
 }  # fmt: skip
 """Who is killed at a random moment, and how often in comparison."""
 
 REACHED_BY: Mapping[str, Sequence[str]] = {
-    "frame": ("gateway", "kafka-door"),
+    "frame": ("gateway", "kafka-door", "file-door"),
     "verdicts": ("kafka-door",),
     "offsets": ("kafka-door",),
+    "file": ("file-door",),
     "tick": ("clock",),
     "state": SHARED,
     "send": SHARED,

@@ -9,7 +9,8 @@ import platform
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -48,6 +49,9 @@ class Course:
     """How a run went."""
 
     heard: Heard | None = None
+    sent: Counter[str] = field(default_factory=Counter)  # events by door
+    files: Counter[str] = field(default_factory=Counter)  # dropped, and of them torn ones and repeats
+    astray: int = 0  # files with two answers
     answered: bool = True
     settled: bool = False
     longest_stall_secs: float = 0.0
@@ -101,6 +105,7 @@ class Chaos:
             began = time.monotonic()
             course.heard = await self._hear(senders)
             ledger.tell(course.heard.told)
+            course.sent, course.files, course.astray = senders.sent, senders.files.counts, senders.files.astray()
             country = Country.read(CONVENTION, codelists.DIRECTORY / "COUNTRY.csv")
             reckoned = await asyncio.to_thread(Reckoning, ledger, country)
             course.settled = await settled(feed, reckoned.accounts, SETTLE_SECS)
@@ -153,6 +158,7 @@ class Chaos:
         heard = course.heard or Heard([], 0, 0, 0)
         result.differs("messages without a verdict", heard.unanswered)
         result.differs("verdicts that contradict another one", -heard.contradicted)
+        result.differs("files that were answered twice, or otherwise when they came again", -course.astray)
         result.differs("writes of a worker without the lease", -self._strikes.writers.intrusions)
         result.differs("messages that Kafka acknowledged and lost", heard.vanished)
         for difference in result.differences:
@@ -186,6 +192,8 @@ class Chaos:
             "kills_with_lag": strikes.with_lag,
             "takeovers": strikes.takeovers,
             "skipped": strikes.force.skipped,
+            "sent": dict(sorted(course.sent.items())),
+            "files": dict(sorted(course.files.items())),
             "accepted": result.accepted,
             "records": result.records,
             "cells": result.cells,

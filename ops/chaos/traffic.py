@@ -32,6 +32,8 @@ PER_HUNDRED: Mapping[str, int] = {
 }
 """Happenings in a hundred that each fault strikes; several may meet on one."""
 
+DOORS = ("http", "kafka", "file")
+
 HOUR, DAY = 3_600, 86_400
 BEGIN = 1_514_754_000
 """2018-01-01T00:00+03:00, seconds since 1970-01-01T00:00Z."""
@@ -50,7 +52,7 @@ class Delivery(NamedTuple):
     serial: int
     agency: str
     family: str
-    door: str  # "http" or "kafka"
+    door: str  # of `DOORS`
     wanted: str  # the answer that it deserves: "accepted" or "refused"
     raw: bool  # True: `line` are the bytes of a Kafka message; False: one line of JSON
     line: bytes
@@ -158,7 +160,7 @@ class Traffic:
         if "late" in faults:
             recorded = self._now + chance.randint(DAY, 150 * DAY)
             sent = recorded + chance.randint(HOUR, 30 * DAY)
-        number, door = self._new_number(agency), chance.choice(("http", "kafka"))
+        number, door = self._new_number(agency), chance.choice(DOORS)
         versions: list[_Version] = []
 
         def say(op: str, words: _Words | None, revision: int) -> None:
@@ -167,7 +169,7 @@ class Traffic:
             versions.append(_Version(agency, family, header, words, door, sent))
             recorded += chance.randint(HOUR, 20 * DAY)
             sent = max(sent, recorded) + chance.randint(60, DAY)
-            door = door if chance.random() < 0.9 else chance.choice(("http", "kafka"))
+            door = door if chance.random() < 0.9 else chance.choice(DOORS)
 
         for revision, words in enumerate(said, start=1):
             say("CREATE" if revision == 1 else "CORRECT", words, revision)
@@ -195,11 +197,11 @@ class Traffic:
     def _malformed(self, version: _Version) -> Delivery:
         """Return the same event once more, broken in a way that its door can carry."""
         chance, family = self._chance, version.family
-        only = broken.HTTP_ONLY if version.door == "http" else broken.KAFKA_ONLY
+        only = broken.KAFKA_ONLY if version.door == "kafka" else broken.JSON_ONLY
         barred = self._barred[version.agency]
-        kinds = [kind for kind in (*broken.EITHER_DOOR, *only) if kind != broken.NOT_ENTITLED or barred]
+        kinds = [kind for kind in (*broken.ANY_DOOR, *only) if kind != broken.NOT_ENTITLED or barred]
         kind = chance.choice(kinds)
-        line = {**broken.EITHER_DOOR, **only}[kind](self._event(version), family, chance)
+        line = {**broken.ANY_DOOR, **only}[kind](self._event(version), family, chance)
         self._serial += 1
         named = chance.choice(barred) if kind == broken.NOT_ENTITLED else family
         at = version.sent_at + chance.randint(1, HOUR)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.chaos.traffic import DOORS
 from ops.pids import PidFile
 from ops.settings import Settings
 
@@ -37,6 +38,7 @@ def test_nothing_is_lost_or_double_and_nothing_is_left(broker: str, tmp_path: Pa
     assert figures["settled"]
     assert figures["accepted"] > 500
     assert "kill" in figures["strikes"]
+    assert figures["sent"].keys() == set(DOORS)
     assert running(tmp_path) == set()
 
 

@@ -8,7 +8,7 @@ from ops.chaos.plan import AGENTS, REACHED_BY, SHARED, WHILE_STARTING, WRITER, K
 from ops.processes import PROCESSES
 from streams.crash_points import CrashPoint
 
-OF_COMMANDS = {"archive", "trim", "outbox", "file", "expiry"}
+OF_COMMANDS = {"archive", "trim", "outbox", "expiry"}
 """First words of the crash points that no process of a chaos run comes by."""
 
 SEEDS = range(30)
