@@ -28,16 +28,17 @@ def running(home: Path) -> set[str]:
 
 def test_nothing_is_lost_or_double_and_nothing_is_left(broker: str, tmp_path: Path) -> None:
     report = tmp_path / "report"
-    words = ["--kills", "15", "--seed", "200", "--minutes", "0.12", "--rate", "200", "--report", str(report)]
+    words = ["--kills", "15", "--seed", "3096", "--minutes", "0.12", "--rate", "200", "--report", str(report)]
     done = chaos(tmp_path, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
     assert re.fullmatch(r"kills=\d+ zombies=\d+ takeovers=\d+ accepted=\d+ cells=\d+ lost=0 double=0", last)
     figures = json.loads(report.read_text())
-    assert figures["seed"] == 200
+    assert figures["seed"] == 3096
     assert figures["settled"]
     assert figures["accepted"] > 500
     assert "kill" in figures["strikes"]
+    assert "file-door" in figures["kills"]
     assert figures["sent"].keys() == set(DOORS)
     assert running(tmp_path) == set()
 
