@@ -55,7 +55,7 @@ async def deliver(files: Files, sender: FileDoor, account: Account, sent: Sequen
     return [each for of_file in told for each in of_file]
 
 
-def deliveries(files: Files) -> Counter[Kind]:
+def deliveries(files: Files) -> Counter[int]:
     """Count what the inbox holds as deduplicate does: each delivery once."""
     assert isinstance(files.inbox, MemoryInbox)
     return Counter(kind for _, kind in {(each.header.delivery, each.header.kind) for each in files.inbox.entries})
