@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
-        with errors_translated(), _address_proved():
+        with errors_translated(), _address_proved(address):
             _migrate(engine)
     except BaseException:
         engine.dispose()
@@ -108,16 +109,24 @@ def _away() -> Unavailable:
 
 
 @contextmanager
-def _address_proved() -> Iterator[None]:
-    """Turn what SQLite says of a wrong file into Misconfigured: at the start it is the setting that is wrong."""
+def _address_proved(address: URL) -> Iterator[None]:
+    """Turn what SQLite says of a wrong file into Misconfigured: at the start it is the setting that is wrong.
+
+    A file that could be opened, and cannot be now, is away: the disk is full, or too many files are open.
+    """
     try:
         yield
     except exc.DatabaseError as error:
-        if "unable to open database file" in str(error.orig):
+        if "unable to open database file" in str(error.orig) and not _may_be_opened(Path(address.database or "")):
             raise Misconfigured("feed-url", f"The feed store's file has no folder to lie in. {_REMEDY}") from error
         if "file is not a database" in str(error.orig):
             raise Misconfigured("feed-url", f"The feed store's file is not an SQLite database. {_REMEDY}") from error
         raise
+
+
+def _may_be_opened(file: Path) -> bool:
+    place = file if file.is_file() else file.parent
+    return not file.is_dir() and os.access(place, os.R_OK | os.W_OK)
 
 
 def _address(url: str) -> URL:

@@ -467,6 +467,25 @@ def test_a_database_of_a_newer_version_is_refused(store: FeedStore, feed_url: st
         FeedStore(feed_url, 1)
 
 
+WITHOUT_FILES = """
+import os, resource, sys
+from connectors.feed_store import FeedStore
+from schemas.errors import Unavailable
+FeedStore(sys.argv[1], 1).close()
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    FeedStore(sys.argv[1], 1)
+except Unavailable as error:
+    print(error.code)
+"""
+
+
+def test_a_file_that_cannot_be_opened_just_now_is_away(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", WITHOUT_FILES, f"sqlite:///{tmp_path}/feed.db"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.stdout == "feed-away\n", done.stderr
+
+
 @pytest.mark.parametrize(
     "wrong", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "sqlite:///{tmp}/no/folder/feed.db"]
 )
