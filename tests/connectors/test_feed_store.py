@@ -467,25 +467,6 @@ def test_a_database_of_a_newer_version_is_refused(store: FeedStore, feed_url: st
         FeedStore(feed_url, 1)
 
 
-WITHOUT_FILES = """
-import os, resource, sys
-from connectors.feed_store import FeedStore
-from schemas.errors import Unavailable
-FeedStore(sys.argv[1], 1).close()
-resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-try:
-    FeedStore(sys.argv[1], 1)
-except Unavailable as error:
-    print(error.code)
-"""
-
-
-def test_a_file_that_cannot_be_opened_just_now_is_away(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", WITHOUT_FILES, f"sqlite:///{tmp_path}/feed.db"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.stdout == "feed-away\n", done.stderr
-
-
 @pytest.mark.parametrize(
     "wrong", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "sqlite:///{tmp}/no/folder/feed.db"]
 )
@@ -498,8 +479,3 @@ def test_a_file_that_is_no_database_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "feed.db").write_bytes(b"not a database" * 100)
     with pytest.raises(Misconfigured, match="MIGEX_FEED__URL"):
         FeedStore(f"sqlite:///{tmp_path}/feed.db", 1)
-
-
-def test_a_server_that_does_not_answer_may_come_back(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="feed-away"):
-        FeedStore(f"postgresql://postgres@/postgres?host={tmp_path}", 1)
