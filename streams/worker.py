@@ -387,7 +387,7 @@ class Worker:
 def _exit_of(error: BaseException) -> int:
     """Return with which status a process ends for an error; by that of what is away it is never given up.
 
-    A full disk is known by its words, because RocksDB says it by a plain Exception.
+    A full disk is known by its words: RocksDB and what wraps it say it by errors of several kinds.
     """
     if isinstance(error, Misconfigured):
         return EXIT_MISCONFIGURED
