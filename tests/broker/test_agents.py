@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -72,15 +73,21 @@ async def test_nothing_is_lost_or_counted_twice_when_each_worker_is_killed_three
         await compare(made, inbox)
 
 
+async def two_of_reconcile(made: Agents, inbox: Inbox, chance: random.Random) -> subprocess.Popen[bytes]:
+    """Let all agents work, reconcile with two workers that both have partitions; return the second one."""
+    for agent in AGENTS:
+        made.start(agent)
+    second = made.start("reconcile", 1)
+    await share(made, inbox, chance)
+    return second
+
+
 async def test_a_second_reconcile_worker_takes_over_what_the_first_had_and_gives_it_back(
     inbox: Inbox, tmp_path: Path
 ) -> None:
     chance = random.Random(4)
     async with agents(inbox, tmp_path) as made:
-        for agent in AGENTS:
-            made.start(agent)
-        made.start("reconcile", 1)
-        await share(made, inbox, chance)
+        await two_of_reconcile(made, inbox, chance)
         assert [made.opened("reconcile", member) for member in (0, 1)] == [set(map(int, made.lag(n))) for n in (0, 1)]
         made.kill("reconcile-0")
         await inbox.fill(list(crossings(chance, 100)), chance)
@@ -93,10 +100,7 @@ async def test_a_second_reconcile_worker_takes_over_what_the_first_had_and_gives
 async def test_a_worker_that_comes_back_within_its_session_disturbs_nobody(inbox: Inbox, tmp_path: Path) -> None:
     chance = random.Random(6)
     async with agents(inbox, tmp_path) as made:
-        for agent in AGENTS:
-            made.start(agent)
-        made.start("reconcile", 1)
-        await share(made, inbox, chance)
+        await two_of_reconcile(made, inbox, chance)
         other = tmp_path / "reconcile-1.log"
         had, taken_over = made.opened("reconcile", 0), other.read_text().count(TAKEN_OVER)
         assert taken_over
@@ -112,10 +116,7 @@ async def test_a_worker_that_comes_back_within_its_session_disturbs_nobody(inbox
 async def test_a_worker_that_hangs_holds_up_its_own_partitions_only(inbox: Inbox, tmp_path: Path) -> None:
     chance = random.Random(5)
     async with agents(inbox, tmp_path) as made:
-        for agent in AGENTS:
-            made.start(agent)
-        hanging = made.start("reconcile", 1)
-        await share(made, inbox, chance)
+        hanging = await two_of_reconcile(made, inbox, chance)
         own = set(made.lag(0))
         hanging.send_signal(signal.SIGSTOP)
         await asyncio.sleep(8.0)  # its session ends: the other one is assigned everything, yet the states are locked
